@@ -1,0 +1,1 @@
+//! Floor 60: the whole program, real QEMU and real guests. Everything is in `tests/`.
