@@ -1,0 +1,258 @@
+//! What a machine needs on the disk before it can start: its main disk, and a kernel if it is booted
+//! directly.
+//!
+//! ```text
+//!   nothing ──fetch──▶ image ──┬─ qcow2, raw ──rename──▶ disk ──grow──▶ ready
+//!  (kernel, initrd             └─ ISO ──rename──▶ iso ──create──▶ disk ──▶ ready
+//!   come first)
+//! ```
+//!
+//! Each arrow is one rename, so that a crash leaves a state of this picture, and the next call goes
+//! on from there. `disk.format` is written before `disk` gets its name: what the format is, is said by
+//! whoever looked at the image before a guest could write to it.
+
+use std::path::{Path, PathBuf};
+
+use rdd_host::files;
+use rdd_machine::config::{Arch, Image};
+use rdd_machine::{MachineConfig, size};
+
+use crate::blocking;
+use crate::cache::{Cache, FetchError};
+use crate::disk::{self, DiskError, DiskFormat, DiskInfo};
+use crate::progress::Progress;
+
+/// The files of a machine that preparing is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MachineFiles {
+    /// The image as it was fetched, until it becomes `disk` or `iso`.
+    pub image: PathBuf,
+    /// The main disk.
+    pub disk: PathBuf,
+    /// A text file with the format of `disk`.
+    pub disk_format: PathBuf,
+    /// The CD that the machine was created from, if any.
+    pub iso: PathBuf,
+    /// The kernel for direct boot, if any.
+    pub kernel: PathBuf,
+    /// Its command line.
+    pub kernel_cmdline: PathBuf,
+    /// Its initial ram disk, if any.
+    pub initrd: PathBuf,
+}
+
+impl MachineFiles {
+    /// Returns the files with Lima's names in a machine's directory.
+    pub fn in_dir(directory: &Path) -> Self {
+        let file = |name| directory.join(name);
+        Self {
+            image: file("image"),
+            disk: file("disk"),
+            disk_format: file("disk.format"),
+            iso: file("iso"),
+            kernel: file("kernel"),
+            kernel_cmdline: file("kernel.cmdline"),
+            initrd: file("initrd"),
+        }
+    }
+}
+
+/// What is there, after [`prepare`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prepared {
+    /// The format of the main disk: qcow2 or raw.
+    pub disk_format: DiskFormat,
+    /// The size that the guest sees, in bytes.
+    pub disk_size: u64,
+    /// Whether the machine has a CD to start from.
+    pub has_iso: bool,
+    /// Whether the machine is booted with a kernel of its own.
+    pub has_kernel: bool,
+}
+
+/// Why a machine could not be prepared.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// The template has no image for the machine's architecture.
+    #[error("the template has no image for {}", arch.as_str())]
+    NoImage {
+        /// The architecture.
+        arch: Arch,
+    },
+    /// No image could be had.
+    #[error("{}", join(errors))]
+    Images {
+        /// Why, for each that was tried.
+        errors: Vec<FetchError>,
+    },
+    /// The disk that the template asks for has no room for its image.
+    #[error("the disk of {} is smaller than its image, which has {}; raise `disk` in the template",
+        size::display(*disk), size::display(*image))]
+    TooSmall {
+        /// The size that the template asks for.
+        disk: u64,
+        /// The size of the image.
+        image: u64,
+    },
+    /// The image or the disk cannot be used.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// A file could not be read or written.
+    #[error("cannot {operation} {path}")]
+    Io {
+        /// What was tried.
+        operation: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// Makes what is missing. Harmless to repeat, and to interrupt; the machine is off and nobody else
+/// prepares it. A disk that the template now wants larger grows.
+pub async fn prepare(
+    config: &MachineConfig,
+    paths: &MachineFiles,
+    cache: &Cache,
+    progress: &(dyn Fn(Progress) + Send + Sync),
+) -> Result<Prepared, PrepareError> {
+    if let Some(directory) = paths.disk.parent() {
+        files::sweep_temporaries(directory).map_err(io_error("clean up", directory))?;
+    }
+    if ![&paths.disk, &paths.image, &paths.iso].iter().any(|path| path.exists()) {
+        fetch_first(config, paths, cache, progress).await?;
+    }
+    let (paths, disk_size) = (paths.clone(), config.disk);
+    blocking::run(|_| {}, move |_| make_disk(&paths, disk_size)).await
+}
+
+/// Fetches the first image that can be had, and what belongs to it; the image itself comes last, so
+/// that it is only there when the rest is.
+async fn fetch_first(
+    config: &MachineConfig,
+    paths: &MachineFiles,
+    cache: &Cache,
+    progress: &(dyn Fn(Progress) + Send + Sync),
+) -> Result<(), PrepareError> {
+    let mut errors = Vec::new();
+    for image in config.images.iter().filter(|image| image.file.arch == config.arch) {
+        // An earlier image may have left its kernel.
+        for path in [&paths.kernel, &paths.kernel_cmdline, &paths.initrd] {
+            files::remove_file(path).map_err(io_error("remove", path))?;
+        }
+        match fetch_image(image, paths, cache, progress).await? {
+            Ok(()) => return Ok(()),
+            Err(error) => {
+                let location = &image.file.location;
+                tracing::warn!(location, error = &error as &dyn std::error::Error, "an image cannot be had");
+                errors.push(error);
+            }
+        }
+    }
+    match errors.is_empty() {
+        true => Err(PrepareError::NoImage { arch: config.arch }),
+        false => Err(PrepareError::Images { errors }),
+    }
+}
+
+async fn fetch_image(
+    image: &Image,
+    paths: &MachineFiles,
+    cache: &Cache,
+    progress: &(dyn Fn(Progress) + Send + Sync),
+) -> Result<Result<(), FetchError>, PrepareError> {
+    if let Some(kernel) = &image.kernel {
+        if let Err(error) = cache.fetch(&kernel.file, &paths.kernel, true, progress).await {
+            return Ok(Err(error));
+        }
+        if !kernel.cmdline.is_empty() {
+            let path = &paths.kernel_cmdline;
+            files::write_whole(path, kernel.cmdline.as_bytes(), 0o644).map_err(io_error("write", path))?;
+        }
+    }
+    // The kernel undoes the compression of its ram disk itself.
+    if let Some(initrd) = &image.initrd
+        && let Err(error) = cache.fetch(initrd, &paths.initrd, false, progress).await
+    {
+        return Ok(Err(error));
+    }
+    Ok(cache.fetch(&image.file, &paths.image, true, progress).await)
+}
+
+fn make_disk(paths: &MachineFiles, disk_size: u64) -> Result<Prepared, PrepareError> {
+    if !paths.disk.exists() {
+        if paths.image.exists() {
+            let info = disk::inspect(&paths.image)?;
+            if info.format == DiskFormat::Iso9660 {
+                rename(&paths.image, &paths.iso)?;
+            } else {
+                if info.virtual_size > disk_size {
+                    return Err(PrepareError::TooSmall { disk: disk_size, image: info.virtual_size });
+                }
+                write_format(paths, info.format)?;
+                rename(&paths.image, &paths.disk)?;
+            }
+        }
+        if !paths.disk.exists() {
+            write_format(paths, DiskFormat::Qcow2)?;
+            disk::create_empty(&paths.disk, DiskFormat::Qcow2, disk_size)?;
+        }
+    }
+    let format = disk_format(paths)?;
+    disk::grow(&paths.disk, format, disk_size)?;
+    Ok(Prepared {
+        disk_format: format,
+        disk_size: disk_size.next_multiple_of(512),
+        has_iso: paths.iso.exists(),
+        has_kernel: paths.kernel.exists(),
+    })
+}
+
+/// Returns the recorded format. A disk of the original has no record; what it is, is found out once.
+fn disk_format(paths: &MachineFiles) -> Result<DiskFormat, PrepareError> {
+    let recorded = std::fs::read_to_string(&paths.disk_format).ok().and_then(|text| DiskFormat::parse(&text));
+    if let Some(format) = recorded.filter(|format| *format != DiskFormat::Iso9660) {
+        return Ok(format);
+    }
+    let DiskInfo { format, .. } = disk::inspect(&paths.disk)?;
+    // A hybrid CD image that somebody installed to: to the hypervisor its bytes are a disk.
+    let format = if format == DiskFormat::Iso9660 { DiskFormat::Raw } else { format };
+    write_format(paths, format)?;
+    Ok(format)
+}
+
+fn write_format(paths: &MachineFiles, format: DiskFormat) -> Result<(), PrepareError> {
+    let path = &paths.disk_format;
+    files::write_whole(path, format!("{format}\n").as_bytes(), 0o644).map_err(io_error("write", path))
+}
+
+fn rename(from: &Path, to: &Path) -> Result<(), PrepareError> {
+    std::fs::rename(from, to).map_err(io_error("rename", from))?;
+    let directory = to.parent().unwrap_or(Path::new("."));
+    files::sync_directory(directory).map_err(io_error("sync", directory))
+}
+
+fn io_error(operation: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> PrepareError {
+    let path = path.to_owned();
+    move |source| PrepareError::Io { operation, path, source }
+}
+
+fn join(errors: &[FetchError]) -> String {
+    let (mut text, separator) = match errors {
+        [_] => ("cannot get the image: ".to_owned(), ""),
+        _ => ("cannot get any image:".to_owned(), "\n  "),
+    };
+    for error in errors {
+        text.push_str(separator);
+        text.push_str(&error.to_string());
+        // Several causes cannot be one error's source, so they are told here.
+        let mut source = std::error::Error::source(error);
+        while let Some(cause) = source {
+            text.push_str(&format!(": {cause}"));
+            source = cause.source();
+        }
+    }
+    text
+}

@@ -1,0 +1,178 @@
+use std::path::{Path, PathBuf};
+
+use rdd_machine::config::{Arch, Image, Kernel};
+use rdd_machine::{MachineConfig, MachineName};
+
+use super::{digest, noise, source};
+use crate::disk::{DiskFormat, create_empty, inspect};
+use crate::{Cache, MachineFiles, PrepareError, Prepared, Progress};
+
+struct Place {
+    directory: tempfile::TempDir,
+    config: MachineConfig,
+    files: MachineFiles,
+}
+
+impl Place {
+    fn new(images: impl FnOnce(&Path) -> Vec<Image>) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let machine = directory.path().join("machine");
+        std::fs::create_dir(&machine).expect("made");
+        let name = MachineName::new("demo").expect("a good name");
+        let mut config = MachineConfig::new(name, machine.clone(), "qemu");
+        config.images = images(directory.path());
+        config.disk = 4 << 30;
+        Self { files: MachineFiles::in_dir(&machine), directory, config }
+    }
+
+    async fn prepare(&self) -> Result<Prepared, PrepareError> {
+        let cache = Cache::new(self.directory.path().join("cache"));
+        crate::prepare(&self.config, &self.files, &cache, &|_: Progress| {}).await
+    }
+
+    fn listing(&self) -> Vec<String> {
+        let mut names: Vec<_> = std::fs::read_dir(&self.config.dir)
+            .expect("listed")
+            .map(|file| file.expect("an entry").file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+fn image(path: impl AsRef<Path>) -> Image {
+    Image { file: source(path.as_ref().to_string_lossy(), None), kernel: None, initrd: None }
+}
+
+fn qcow2(directory: &Path, size: u64) -> PathBuf {
+    let path = directory.join("image.qcow2");
+    create_empty(&path, DiskFormat::Qcow2, size).expect("made");
+    path
+}
+
+#[tokio::test]
+async fn a_qcow2_becomes_the_disk_and_grows() {
+    let mut place = Place::new(|dir| vec![image(qcow2(dir, 1 << 30))]);
+    let expected = Prepared { disk_format: DiskFormat::Qcow2, disk_size: 4 << 30, has_iso: false, has_kernel: false };
+    for _ in 0..2 {
+        assert_eq!(place.prepare().await.expect("prepared"), expected);
+        assert_eq!(place.listing(), ["disk", "disk.format"]);
+        assert_eq!(inspect(&place.files.disk).expect("good").virtual_size, 4 << 30);
+        assert_eq!(std::fs::read_to_string(&place.files.disk_format).expect("read"), "qcow2\n");
+    }
+    place.config.disk = 6 << 30;
+    // The image is not needed any more.
+    std::fs::remove_file(place.directory.path().join("image.qcow2")).expect("removed");
+    assert_eq!(place.prepare().await.expect("grown").disk_size, 6 << 30);
+    place.config.disk = 5 << 30;
+    let error = place.prepare().await.expect_err("smaller").to_string();
+    assert!(error.starts_with("disk shrinking is not supported"), "{error}");
+}
+
+#[tokio::test]
+async fn a_disk_smaller_than_its_image_is_refused() {
+    let mut place = Place::new(|dir| vec![image(qcow2(dir, 8 << 30))]);
+    let error = place.prepare().await.expect_err("too small").to_string();
+    assert_eq!(error, "the disk of 4GiB is smaller than its image, which has 8GiB; raise `disk` in the template");
+    assert_eq!(place.listing(), ["image"]);
+    place.config.disk = 9 << 30;
+    assert_eq!(place.prepare().await.expect("prepared").disk_size, 9 << 30);
+}
+
+#[tokio::test]
+async fn a_raw_image_stays_raw_whatever_the_guest_writes() {
+    let place = Place::new(|dir| {
+        std::fs::write(dir.join("raw.img"), noise(1 << 20)).expect("written");
+        vec![image(dir.join("raw.img"))]
+    });
+    assert_eq!(place.prepare().await.expect("prepared").disk_format, DiskFormat::Raw);
+    let disguise = qcow2(place.directory.path(), 1 << 20);
+    let mut disk = std::fs::read(disguise).expect("read");
+    disk[8..16].copy_from_slice(&512u64.to_be_bytes());
+    use std::io::Write;
+    let mut file = std::fs::File::options().write(true).open(&place.files.disk).expect("open");
+    file.write_all(&disk).expect("written");
+    assert_eq!(place.prepare().await.expect("prepared").disk_format, DiskFormat::Raw);
+    // Without the record nobody can know, but nothing is opened that should not be.
+    std::fs::remove_file(&place.files.disk_format).expect("removed");
+    assert!(matches!(place.prepare().await, Err(PrepareError::Disk(_))));
+}
+
+#[tokio::test]
+async fn the_first_image_that_can_be_had_wins_with_its_kernel() {
+    let foreign = if Arch::native() == Arch::Aarch64 { Arch::X86_64 } else { Arch::Aarch64 };
+    let place = Place::new(|dir| {
+        std::fs::write(dir.join("kernel"), "a kernel").expect("written");
+        std::fs::write(dir.join("initrd.gz"), b"\x1f\x8bnot really").expect("written");
+        let kernel = |name: &str, cmdline: &str| Kernel {
+            file: source(dir.join(name).to_string_lossy(), Some(digest(b"a kernel"))),
+            cmdline: cmdline.into(),
+        };
+        let mut other_arch = image("/never/asked");
+        other_arch.file.arch = foreign;
+        let missing = Image { kernel: Some(kernel("kernel", "old")), ..image("/not/there") };
+        let good = Image {
+            kernel: Some(kernel("kernel", "")),
+            initrd: Some(source(dir.join("initrd.gz").to_string_lossy(), None)),
+            ..image(qcow2(dir, 1 << 30))
+        };
+        vec![other_arch, missing, good]
+    });
+    let prepared = place.prepare().await.expect("prepared");
+    assert!(prepared.has_kernel);
+    assert_eq!(place.listing(), ["disk", "disk.format", "initrd", "kernel"]);
+    assert_eq!(std::fs::read(&place.files.initrd).expect("read"), b"\x1f\x8bnot really");
+}
+
+#[tokio::test]
+async fn errors_of_all_images_are_told() {
+    let place = Place::new(|_| vec![image("/not/there"), image("ftp://x/y")]);
+    assert_eq!(
+        place.prepare().await.expect_err("none").to_string(),
+        "cannot get any image:\n  cannot open /not/there: No such file or directory (os error 2)\n  \
+         cannot fetch ftp://x/y: only http, https, file and absolute paths are known"
+    );
+    let mut place = Place::new(|_| vec![image("/not/there")]);
+    place.config.images[0].file.arch = Arch::S390x;
+    let error = place.prepare().await.expect_err("none").to_string();
+    assert_eq!(error, format!("the template has no image for {}", place.config.arch.as_str()));
+}
+
+#[tokio::test]
+async fn a_cd_gets_an_empty_disk_beside_it() {
+    let place = Place::new(|dir| {
+        let mut cd = vec![0; 40_960];
+        cd[32_768..32_774].copy_from_slice(b"\x01CD001");
+        std::fs::write(dir.join("cd.iso"), cd).expect("written");
+        vec![image(dir.join("cd.iso"))]
+    });
+    for _ in 0..2 {
+        let prepared = place.prepare().await.expect("prepared");
+        assert_eq!((prepared.disk_format, prepared.has_iso), (DiskFormat::Qcow2, true));
+        assert_eq!(place.listing(), ["disk", "disk.format", "iso"]);
+    }
+}
+
+#[tokio::test]
+async fn every_state_that_a_crash_leaves_is_gone_on_from() {
+    for crash in 0..4 {
+        let place = Place::new(|dir| vec![image(qcow2(dir, 1 << 30))]);
+        let original = place.directory.path().join("image.qcow2");
+        match crash {
+            // Half a copy.
+            0 => std::fs::write(place.config.dir.join(".image.tmp-aB3dE9"), "half").expect("written"),
+            // A copy, and nothing else.
+            1 => drop(std::fs::copy(&original, &place.files.image).expect("copied")),
+            // The format is known, the disk has no name yet.
+            2 => {
+                std::fs::copy(&original, &place.files.image).expect("copied");
+                std::fs::write(&place.files.disk_format, "qcow2\n").expect("written");
+            }
+            // A disk of the original, without a record.
+            _ => drop(std::fs::copy(&original, &place.files.disk).expect("copied")),
+        }
+        assert_eq!(place.prepare().await.expect("prepared").disk_format, DiskFormat::Qcow2);
+        assert_eq!(place.listing(), ["disk", "disk.format"], "crash {crash}");
+        assert_eq!(inspect(&place.files.disk).expect("good").virtual_size, 4 << 30);
+    }
+}
