@@ -1,0 +1,22 @@
+//! The protobuf form that Go clients send, read by tables.
+//!
+//! A [`Message`] says which field number carries which JSON field. [`decode_body`] opens the
+//! envelope (`k8s\0`), [`decode()`] reads one message; the result is the JSON that the same client
+//! would have sent. The numbers are those of the published `generated.proto` files and, for the
+//! kinds that kubectl sends, were checked against captured bodies (see `captured.rs`).
+
+mod apiextensions;
+mod core;
+mod decode;
+mod meta;
+mod table;
+mod wire;
+
+pub use apiextensions::CUSTOM_RESOURCE_DEFINITION;
+pub use core::{CONFIG_MAP, EVENT, EVENTS_EVENT, LEASE, NAMESPACE, SECRET, SERVICE_ACCOUNT};
+pub use decode::{Body, DecodeError, decode, decode_body, is_protobuf};
+pub use meta::{DELETE_OPTIONS, LIST_META, OBJECT_META, OWNER_REFERENCE};
+pub use table::{Field, Merge, Message, Presence, Type};
+
+#[cfg(test)]
+mod captured;
