@@ -1,0 +1,138 @@
+//! Authentication: from what a client shows (a bearer token, a client certificate) to a user.
+//!
+//! Called once per request by the HTTP face. First success wins, a credential that is shown but
+//! not known is refused, and a request without any is nobody's: the caller answers 401 to both.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use rdd_admission::UserInfo;
+use rustls::pki_types::CertificateDer;
+use sha2::{Digest, Sha256};
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+/// The group of everybody who authenticated.
+pub const AUTHENTICATED: &str = "system:authenticated";
+
+/// What a request shows. Nothing in here is trusted yet, but `certificate`: the TLS layer has
+/// verified that it chains to the client CA and that the peer holds its key.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Credentials<'a> {
+    /// The value of the `Authorization` header.
+    pub authorization: Option<&'a str>,
+    /// The peer's verified leaf certificate.
+    pub certificate: Option<&'a CertificateDer<'static>>,
+}
+
+/// A request whose user cannot be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// Nothing was shown.
+    #[error("no credentials")]
+    Anonymous,
+    /// What was shown is not known.
+    #[error("unknown credentials")]
+    Invalid,
+}
+
+/// Knows the users: a table of bearer tokens, and the rule for certificates.
+///
+/// Tokens are kept as digests, so that looking one up takes no time that tells anything about
+/// the tokens in the table.
+#[derive(Clone, Default)]
+pub struct Authenticator {
+    tokens: HashMap<[u8; 32], UserInfo>,
+}
+
+impl Authenticator {
+    /// Makes an authenticator that knows no token.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a bearer token. An empty token is ignored: it would let everybody in.
+    #[must_use]
+    pub fn with_token(mut self, token: &str, user: UserInfo) -> Self {
+        if !token.is_empty() {
+            self.tokens.insert(digest(token), user);
+        }
+        self
+    }
+
+    /// Returns the user, always a member of [`AUTHENTICATED`].
+    pub fn authenticate(&self, shown: Credentials<'_>) -> Result<UserInfo, Refused> {
+        // A certificate comes first, as upstream: a stray Authorization header does not spoil it.
+        if let Some(user) = shown.certificate.and_then(user_of_certificate) {
+            return Ok(authenticated(user));
+        }
+        let Some(header) = shown.authorization else {
+            return Err(Refused::Anonymous);
+        };
+        let token = bearer(header).ok_or(Refused::Invalid)?;
+        self.tokens.get(&digest(token)).cloned().map(authenticated).ok_or(Refused::Invalid)
+    }
+}
+
+impl fmt::Debug for Authenticator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authenticator").field("tokens", &self.tokens.len()).finish()
+    }
+}
+
+/// Adds the group of everybody who authenticated.
+pub fn authenticated(mut user: UserInfo) -> UserInfo {
+    if !user.groups.iter().any(|g| g == AUTHENTICATED) {
+        user.groups.push(AUTHENTICATED.to_owned());
+    }
+    user
+}
+
+/// Returns the user that a certificate names: the common name, and the organisations as groups.
+pub fn user_of_certificate(certificate: &CertificateDer<'_>) -> Option<UserInfo> {
+    let (_, parsed) = X509Certificate::from_der(certificate.as_ref()).ok()?;
+    let subject = parsed.subject();
+    let name = subject.iter_common_name().next()?.as_str().ok()?.to_owned();
+    if name.is_empty() {
+        return None;
+    }
+    let groups = subject.iter_organization().filter_map(|o| o.as_str().ok()).map(str::to_owned).collect();
+    Some(UserInfo { name, groups, ..UserInfo::default() })
+}
+
+fn bearer(header: &str) -> Option<&str> {
+    let (scheme, token) = header.trim().split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+fn digest(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(name: &str) -> UserInfo {
+        UserInfo { name: name.to_owned(), ..UserInfo::default() }
+    }
+
+    fn check(header: Option<&str>, expect: Result<&str, Refused>) {
+        let known = Authenticator::new().with_token("s3cret", user("system-admin")).with_token("", user("nobody"));
+        let seen = known.authenticate(Credentials { authorization: header, certificate: None });
+        assert_eq!(seen.as_ref().map(|u| u.name.as_str()).map_err(|e| *e), expect, "{header:?}");
+        if let Ok(seen) = seen {
+            assert_eq!(seen.groups, [AUTHENTICATED]);
+        }
+    }
+
+    #[test]
+    fn only_a_known_token_gets_in() {
+        check(Some("Bearer s3cret"), Ok("system-admin"));
+        check(Some("bearer  s3cret "), Ok("system-admin"));
+        check(Some("Bearer s3cre"), Err(Refused::Invalid));
+        check(Some("Bearer "), Err(Refused::Invalid));
+        check(Some("Basic s3cret"), Err(Refused::Invalid));
+        check(None, Err(Refused::Anonymous));
+    }
+}

@@ -1,0 +1,19 @@
+//! Who is asking, and may they: authentication, authorization, and the certificates that both
+//! sides of a connection show.
+//!
+//! The HTTP face (`rdd-apiserver`) asks [`Authenticator`] who a request is from and an
+//! [`Authorizer`] whether it may go on; the embedder makes the serving certificate with
+//! [`certificates`]. Nothing here knows HTTP, the store, or which users an instance has: tokens
+//! and users are handed in.
+
+pub mod authenticate;
+pub mod authorize;
+pub mod certificates;
+mod cryptography;
+pub mod tls;
+
+pub use authenticate::{Authenticator, Credentials, Refused};
+pub use authorize::{AccessRequest, AllowAuthenticated, Authorizer, Decision};
+pub use certificates::{Authority, CertificateError, Serving};
+pub use cryptography::provider;
+pub use rdd_admission::UserInfo;
