@@ -1,0 +1,15 @@
+//! The built-in kinds. The list is in `table.rs`; a file per kind says what is its own.
+
+mod config_map;
+mod crd_rules;
+mod custom_resource_definition;
+mod event;
+mod key_value;
+mod lease;
+mod namespace;
+mod secret;
+mod table;
+
+pub use custom_resource_definition::CLEANUP_FINALIZER;
+pub use namespace::KUBERNETES_FINALIZER;
+pub use table::{kinds, object_meta};

@@ -1,0 +1,315 @@
+//! The list of built-in kinds.
+
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use rdd_schema::Schema;
+use rdd_schema::protobuf::{self, Message};
+use rdd_schema::validation::NameFormat;
+use serde_json::{Value, json};
+
+use crate::builtin::config_map::ConfigMapStrategy;
+use crate::builtin::custom_resource_definition::CrdStrategy;
+use crate::builtin::event;
+use crate::builtin::event::{CoreEventStrategy, EventStrategy};
+use crate::builtin::lease::LeaseStrategy;
+use crate::builtin::namespace::NamespaceStrategy;
+use crate::builtin::secret::SecretStrategy;
+use crate::column::{Cell, Column, created_at};
+use crate::kind::{Kind, Manners, Scope, SelectableField, Storage, Version, full_verbs};
+use crate::strategy::{PlainStrategy, Strategy};
+
+/// How long an Event lives after its last write.
+const EVENT_TTL: Duration = Duration::from_secs(3600);
+
+/// Returns the OpenAPI v3 schema of `metadata`, with its merge keys. The schemas of kinds leave it open.
+pub fn object_meta() -> &'static Value {
+    static OBJECT_META: LazyLock<Value> = LazyLock::new(|| read(include_str!("schemas/objectmeta.json")));
+    &OBJECT_META
+}
+
+fn read(text: &str) -> Value {
+    serde_json::from_str(text).expect("the embedded schemas are JSON, as a test checks")
+}
+
+struct Draft {
+    group: &'static str,
+    resource: &'static str,
+    singular: &'static str,
+    kind: &'static str,
+    short_names: &'static [&'static str],
+    scope: Scope,
+    schema: &'static str,
+    columns: Vec<Column>,
+    manners: Manners,
+    strategy: Arc<dyn Strategy>,
+    message: &'static Message,
+}
+
+impl Draft {
+    fn finish(self) -> Kind {
+        let version = Version {
+            name: "v1".to_owned(),
+            served: true,
+            storage: true,
+            schema: Arc::new(Schema::trusted(read(self.schema))),
+            columns: self.columns,
+            status_subresource: false,
+            scale: None,
+            selectable_fields: Vec::new(),
+            deprecated: None,
+            message: Some(self.message),
+        };
+        Kind {
+            group: self.group.to_owned(),
+            resource: self.resource.to_owned(),
+            singular: self.singular.to_owned(),
+            kind: self.kind.to_owned(),
+            list_kind: format!("{}List", self.kind),
+            short_names: self.short_names.iter().map(|n| (*n).to_owned()).collect(),
+            categories: Vec::new(),
+            scope: self.scope,
+            versions: vec![version],
+            verbs: full_verbs(),
+            subresources: Vec::new(),
+            name_format: NameFormat::Subdomain,
+            manners: self.manners,
+            strategy: self.strategy,
+            storage: Storage { group: self.group.to_owned(), resource: self.resource.to_owned() },
+            ttl: None,
+            custom: None,
+            id: Kind::next_id(),
+        }
+    }
+}
+
+const UNCONDITIONAL: Manners =
+    Manners { generation: false, unconditional_update: true, create_on_update: false, return_deleted: false };
+
+/// Makes the built-in kinds, in the order of discovery.
+pub fn kinds() -> Vec<Arc<Kind>> {
+    let kinds = [
+        namespaces(),
+        config_maps(),
+        secrets(),
+        service_accounts(),
+        core_events(),
+        custom_resource_definitions(),
+        leases(),
+        events(),
+    ];
+    kinds.into_iter().map(Arc::new).collect()
+}
+
+fn namespaces() -> Kind {
+    let status = Column::computed("Status", "string", 0, "The status of the namespace", |o, _| {
+        o.pointer("/status/phase").cloned().unwrap_or(json!(""))
+    });
+    let mut kind = Draft {
+        group: "",
+        resource: "namespaces",
+        singular: "namespace",
+        kind: "Namespace",
+        short_names: &["ns"],
+        scope: Scope::Cluster,
+        schema: include_str!("schemas/namespace.json"),
+        columns: vec![Column::name(), status, Column::age()],
+        manners: Manners { return_deleted: true, ..UNCONDITIONAL },
+        strategy: Arc::new(NamespaceStrategy),
+        message: &protobuf::NAMESPACE,
+    }
+    .finish();
+    kind.name_format = NameFormat::Label;
+    // Namespaces are deleted one by one only: each has its own contents to go first.
+    kind.verbs.retain(|v| *v != "deletecollection");
+    kind.subresources = vec![("finalize", vec!["update"])];
+    kind.versions[0].status_subresource = true;
+    kind.versions[0].selectable_fields =
+        vec![SelectableField::plain("status.phase"), SelectableField::at("name", "metadata.name")];
+    kind
+}
+
+fn count(object: &Value, fields: &[&str]) -> Value {
+    let counted = |field: &&str| match object.get(*field) {
+        Some(Value::Object(map)) => map.len(),
+        Some(Value::Array(list)) => list.len(),
+        _ => 0,
+    };
+    json!(fields.iter().map(counted).sum::<usize>())
+}
+
+fn config_maps() -> Kind {
+    let data = Column::computed("Data", "string", 0, "Data contains the configuration data.", |o, _| {
+        json!(count(o, &["data", "binaryData"]).to_string())
+    });
+    Draft {
+        group: "",
+        resource: "configmaps",
+        singular: "configmap",
+        kind: "ConfigMap",
+        short_names: &["cm"],
+        scope: Scope::Namespaced,
+        schema: include_str!("schemas/configmap.json"),
+        columns: vec![Column::name(), data, Column::age()],
+        manners: UNCONDITIONAL,
+        strategy: Arc::new(ConfigMapStrategy),
+        message: &protobuf::CONFIG_MAP,
+    }
+    .finish()
+}
+
+fn secrets() -> Kind {
+    let kind_column = Column::computed("Type", "string", 0, "Used to facilitate programmatic handling.", |o, _| {
+        o.get("type").cloned().unwrap_or(json!("Opaque"))
+    });
+    let data = Column::computed("Data", "string", 0, "Data contains the secret data.", |o, _| {
+        json!(count(o, &["data"]).to_string())
+    });
+    let mut kind = Draft {
+        group: "",
+        resource: "secrets",
+        singular: "secret",
+        kind: "Secret",
+        short_names: &[],
+        scope: Scope::Namespaced,
+        schema: include_str!("schemas/secret.json"),
+        columns: vec![Column::name(), kind_column, data, Column::age()],
+        manners: UNCONDITIONAL,
+        strategy: Arc::new(SecretStrategy),
+        message: &protobuf::SECRET,
+    }
+    .finish();
+    kind.versions[0].selectable_fields = vec![SelectableField::plain("type")];
+    kind
+}
+
+fn service_accounts() -> Kind {
+    let secrets = Column::computed("Secrets", "string", 0, "The secrets that may be mounted.", |o, _| {
+        json!(count(o, &["secrets"]).to_string())
+    });
+    Draft {
+        group: "",
+        resource: "serviceaccounts",
+        singular: "serviceaccount",
+        kind: "ServiceAccount",
+        short_names: &["sa"],
+        scope: Scope::Namespaced,
+        schema: include_str!("schemas/serviceaccount.json"),
+        columns: vec![Column::name(), secrets, Column::age()],
+        manners: UNCONDITIONAL,
+        strategy: Arc::new(PlainStrategy),
+        message: &protobuf::SERVICE_ACCOUNT,
+    }
+    .finish()
+}
+
+const EVENT_MANNERS: Manners = Manners { create_on_update: true, ..UNCONDITIONAL };
+
+fn core_events() -> Kind {
+    let mut kind = Draft {
+        group: "",
+        resource: "events",
+        singular: "event",
+        kind: "Event",
+        short_names: &["ev"],
+        scope: Scope::Namespaced,
+        schema: include_str!("schemas/event.json"),
+        columns: event::columns(),
+        manners: EVENT_MANNERS,
+        strategy: Arc::new(CoreEventStrategy),
+        message: &protobuf::EVENT,
+    }
+    .finish();
+    kind.ttl = Some(EVENT_TTL);
+    kind.versions[0].selectable_fields = event::selectable_fields("involvedObject", "reportingComponent", "source");
+    kind
+}
+
+fn events() -> Kind {
+    let mut kind = Draft {
+        group: "events.k8s.io",
+        resource: "events",
+        singular: "event",
+        kind: "Event",
+        short_names: &["ev"],
+        scope: Scope::Namespaced,
+        schema: include_str!("schemas/events.k8s.io.event.json"),
+        columns: event::columns(),
+        manners: EVENT_MANNERS,
+        strategy: Arc::new(EventStrategy),
+        message: &protobuf::EVENTS_EVENT,
+    }
+    .finish();
+    kind.storage = Storage { group: String::new(), resource: "events".to_owned() };
+    kind.ttl = Some(EVENT_TTL);
+    kind.versions[0].selectable_fields =
+        event::selectable_fields("regarding", "reportingController", "deprecatedSource");
+    kind
+}
+
+fn leases() -> Kind {
+    let holder = Column::computed("Holder", "string", 0, "The identity of the holder of the lease.", |o, _| {
+        o.pointer("/spec/holderIdentity").cloned().unwrap_or(json!(""))
+    });
+    Draft {
+        group: "coordination.k8s.io",
+        resource: "leases",
+        singular: "lease",
+        kind: "Lease",
+        short_names: &[],
+        scope: Scope::Namespaced,
+        schema: include_str!("schemas/lease.json"),
+        columns: vec![Column::name(), holder, Column::age()],
+        manners: Manners { create_on_update: true, unconditional_update: false, ..UNCONDITIONAL },
+        strategy: Arc::new(LeaseStrategy),
+        message: &protobuf::LEASE,
+    }
+    .finish()
+}
+
+fn custom_resource_definitions() -> Kind {
+    let created = Column {
+        name: "Created At".to_owned(),
+        kind: "date".to_owned(),
+        format: String::new(),
+        description: "CreationTimestamp is a timestamp representing the server time when this object was created."
+            .to_owned(),
+        priority: 0,
+        cell: Cell::Computed(created_at),
+    };
+    let mut kind = Draft {
+        group: "apiextensions.k8s.io",
+        resource: "customresourcedefinitions",
+        singular: "customresourcedefinition",
+        kind: "CustomResourceDefinition",
+        short_names: &["crd", "crds"],
+        scope: Scope::Cluster,
+        schema: include_str!("schemas/customresourcedefinition.json"),
+        columns: vec![Column::name(), created],
+        manners: Manners { generation: true, unconditional_update: false, ..UNCONDITIONAL },
+        strategy: Arc::new(CrdStrategy),
+        message: &protobuf::CUSTOM_RESOURCE_DEFINITION,
+    }
+    .finish();
+    kind.categories = vec!["api-extensions".to_owned()];
+    kind.versions[0].status_subresource = true;
+    kind
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_built_in_kind_has_a_described_schema() {
+        for kind in kinds() {
+            let schema = kind.versions[0].schema.raw();
+            assert!(schema["description"].is_string(), "{}", kind.kind);
+            for (name, property) in schema["properties"].as_object().expect("properties") {
+                let described = property["description"].is_string();
+                assert!(described || ["metadata", "status"].contains(&name.as_str()), "{}.{name}", kind.kind);
+            }
+        }
+        assert!(object_meta()["properties"]["ownerReferences"]["x-kubernetes-patch-merge-key"] == "uid");
+    }
+}
