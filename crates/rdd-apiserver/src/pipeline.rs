@@ -1,0 +1,184 @@
+//! The way of every request: who asks, what for, may they, and then the handler.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use futures::FutureExt;
+use http::{HeaderValue, Method, Request, Response};
+use rdd_api::{GroupResource, Reason, Status};
+use rdd_auth::{AccessRequest, Credentials, Decision, UserInfo};
+use rdd_verbs::Caller;
+use rustls::pki_types::CertificateDer;
+use tokio_util::sync::CancellationToken;
+
+use crate::answer::Answer;
+use crate::call::Call;
+use crate::query::Query;
+use crate::request_info::{self, ResourcePath, Route};
+use crate::shared::Shared;
+use crate::{impersonate, paths, resources};
+
+/// How long a request that is no watch may take.
+const TIMEOUT: Duration = Duration::from_secs(60);
+const AUDIT_ID: &str = "audit-id";
+
+/// What is known about the other end before the request is read.
+#[derive(Clone)]
+pub(crate) enum Peer {
+    /// The embedder itself.
+    User(UserInfo),
+    /// Somebody who may connect, and who may say who else they are.
+    Trusted(UserInfo),
+    /// Anybody; with the client certificate that the TLS layer has verified.
+    Anybody(Option<CertificateDer<'static>>),
+}
+
+/// Answers a request. Never fails: what goes wrong is in the answer.
+pub(crate) async fn handle(
+    shared: Arc<Shared>,
+    peer: Peer,
+    stop: CancellationToken,
+    request: Request<Body>,
+) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let (method, headers) = (parts.method.clone(), parts.headers.clone());
+    let audit_id = match headers.get(AUDIT_ID) {
+        Some(id) => id.clone(),
+        None => HeaderValue::from_str(&uuid::Uuid::new_v4().to_string()).expect("a UUID is ASCII"),
+    };
+    let going = shared.metrics.request();
+    let route = request_info::parse(parts.uri.path());
+    let query = Query::parse(parts.uri.query());
+    let (verb, resource) = names(&shared, &method, &route, &query);
+    let call = Call {
+        shared: shared.clone(),
+        caller: Caller::default(),
+        method: parts.method,
+        headers: parts.headers,
+        query,
+        uri: parts.uri,
+        stop,
+    };
+    let work = AssertUnwindSafe(answer(call, body, peer, route, verb)).catch_unwind();
+    let answer = match tokio::time::timeout(TIMEOUT, work).await {
+        Ok(Ok(Ok(answer))) => answer,
+        Ok(Ok(Err(status))) => Answer::status(&status),
+        Ok(Err(_)) => {
+            tracing::error!(%method, resource, "a handler panicked");
+            Answer::status(&Status::internal("this request caused apiserver to panic. Look in the logs for details"))
+        }
+        Err(_) => {
+            let message = "Timeout: request did not complete within the allotted timeout";
+            Answer::status(&Status::new(504, Reason::TIMEOUT, message))
+        }
+    };
+    let mut response = answer.into_response(&method, &headers).await;
+    response.headers_mut().insert(AUDIT_ID, audit_id);
+    shared.metrics.finished(verb, &resource, response.status().as_u16());
+    drop(going);
+    response
+}
+
+/// Returns the verb, and the resource for metrics: only if it is served, as everything else that people make up would
+/// stay in memory.
+fn names(shared: &Shared, method: &Method, route: &Route, query: &Query) -> (&'static str, String) {
+    match route {
+        Route::Resource(path) => {
+            let served = shared.verbs.registry().kinds().resource(&path.group, &path.version, &path.resource).is_some();
+            let resource = if served { path.resource.clone() } else { String::new() };
+            (request_info::verb(method, path, query.flag("watch")), resource)
+        }
+        Route::Path(_) => (path_verb(method), String::new()),
+    }
+}
+
+fn path_verb(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "get",
+        Method::HEAD => "head",
+        Method::POST => "post",
+        Method::PUT => "put",
+        Method::PATCH => "patch",
+        Method::DELETE => "delete",
+        Method::OPTIONS => "options",
+        _ => "other",
+    }
+}
+
+async fn answer(mut call: Call, body: Body, peer: Peer, route: Route, verb: &'static str) -> Result<Answer, Status> {
+    let user = authenticate(&call, peer)?;
+    let authorizer = call.shared.authorizer.clone();
+    let user = impersonate::user(&call.headers, user, authorizer.as_ref()).await?;
+    let access = access(&route, verb, &call.query);
+    if let Decision::Deny { reason } = authorizer.authorize(&user, &access).await {
+        return Err(denied(&user, &access, &reason));
+    }
+    let agent = call.headers.get(http::header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    call.caller = Caller { user, user_agent: agent.to_owned() };
+    match route {
+        Route::Path(path) => paths::handle(&call, &path),
+        Route::Resource(path) => resources::handle(&call, body, &path, verb).await,
+    }
+}
+
+fn authenticate(call: &Call, peer: Peer) -> Result<UserInfo, Status> {
+    let authorization = call.headers.get(http::header::AUTHORIZATION).and_then(|v| v.to_str().ok());
+    let certificate = match peer {
+        Peer::User(user) => return Ok(user),
+        Peer::Trusted(user) if authorization.is_none() => return Ok(rdd_auth::authenticate::authenticated(user)),
+        Peer::Trusted(_) => None,
+        Peer::Anybody(certificate) => certificate,
+    };
+    let shown = Credentials { authorization, certificate: certificate.as_ref() };
+    call.shared.authenticator.authenticate(shown).map_err(|_| Status::unauthorized())
+}
+
+fn access(route: &Route, verb: &str, query: &Query) -> AccessRequest {
+    match route {
+        Route::Path(path) => AccessRequest::Path { verb: verb.to_owned(), path: path.clone() },
+        Route::Resource(path) => AccessRequest::Resource {
+            verb: verb.to_owned(),
+            group: path.group.clone(),
+            version: path.version.clone(),
+            resource: path.resource.clone(),
+            subresource: path.subresource.clone(),
+            namespace: path.namespace.clone(),
+            name: name(path, query),
+        },
+    }
+}
+
+/// A list or watch of one name counts as access to that name.
+fn name(path: &ResourcePath, query: &Query) -> String {
+    if !path.name.is_empty() {
+        return path.name.clone();
+    }
+    let selector = query.get("fieldSelector").unwrap_or_default();
+    let terms = selector.split(',').filter_map(|term| term.strip_prefix("metadata.name="));
+    terms.map(|name| name.trim_start_matches('=').to_owned()).next().unwrap_or_default()
+}
+
+fn denied(user: &UserInfo, access: &AccessRequest, reason: &str) -> Status {
+    let who = user.name.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+    match access {
+        AccessRequest::Path { verb, path } => Status::new(
+            403,
+            Reason::FORBIDDEN,
+            format!("forbidden: User \"{who}\" cannot {verb} path \"{path}\"{reason}"),
+        ),
+        AccessRequest::Resource { verb, group, resource, subresource, namespace, name, .. } => {
+            let full = if subresource.is_empty() { resource.clone() } else { format!("{resource}/{subresource}") };
+            let place = if namespace.is_empty() {
+                "at the cluster scope".to_owned()
+            } else {
+                format!("in the namespace \"{namespace}\"")
+            };
+            let cause =
+                format!("User \"{who}\" cannot {verb} resource \"{full}\" in API group \"{group}\" {place}{reason}");
+            Status::forbidden(&GroupResource::new(group.clone(), resource.clone()), name, &cause)
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! Requests for API objects: from HTTP to a verb, and back.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use http::Method;
+use rdd_api::{GroupResource, Status};
+use rdd_verbs::{Deleted, FieldValidation, List, ListOptions, Object, Target, WatchOptions, WriteOptions, Written};
+use serde_json::{Value, json};
+
+use crate::answer::Answer;
+use crate::body;
+use crate::call::Call;
+use crate::form::{Form, Include};
+use crate::negotiate::{self, Agreed, Encoding, Transform};
+use crate::query::Query;
+use crate::request_info::ResourcePath;
+use crate::{review_kinds, reviews, watch_stream};
+
+/// Answers a request for API objects.
+pub(crate) async fn handle(call: &Call, sent: Body, path: &ResourcePath, verb: &str) -> Result<Answer, Status> {
+    if !matches!(call.method, Method::GET | Method::HEAD | Method::POST | Method::PUT | Method::PATCH | Method::DELETE)
+    {
+        return Err(Status::method_not_supported(
+            &GroupResource::new(&*path.group, &*path.resource),
+            call.method.as_str(),
+        ));
+    }
+    if let Some(review) = review_kinds::find(path) {
+        return reviews::handle(call, sent, verb, review).await;
+    }
+    let target = target(call, path, verb)?;
+    let version = target.version()?.clone();
+    let deprecated: Vec<String> = version.deprecated.iter().cloned().collect();
+    let agreed = negotiate::agree(&call.headers, call.query.optional_flag("pretty"))?;
+    let form = Form {
+        transform: agreed.transform,
+        include: Include::parse(&call.query)?,
+        version,
+        now: call.shared.verbs.clock().now(),
+    };
+    let answer = match verb {
+        "get" => get(call, &target, agreed, &form).await,
+        "list" => list(call, &target, agreed, &form).await,
+        "watch" => watch(call, path, &target, agreed, form).await,
+        "create" | "update" => write(call, sent, &target, verb, agreed, &form).await,
+        "patch" => patch(call, sent, &target, agreed, &form).await,
+        "delete" => delete(call, sent, &target, agreed, &form).await,
+        _ => delete_collection(call, sent, &target, agreed, &form).await,
+    };
+    // Also with a refusal, as upstream: who writes at an old version should hear of it before it works.
+    Ok(answer.unwrap_or_else(|status| Answer::status(&status)).with_warnings(&deprecated))
+}
+
+/// Finds what a URL names; 404 and 405 where there is nothing, or nothing to be done that way.
+fn target(call: &Call, path: &ResourcePath, verb: &str) -> Result<Target, Status> {
+    let kinds = call.shared.verbs.registry().kinds();
+    let mut target =
+        Target::find(&kinds, &path.group, &path.version, &path.resource).ok_or_else(Status::no_such_path)?;
+    let kind = target.kind.clone();
+    let resource = kind.group_resource();
+    let of_namespace = kind.is_core("namespaces");
+    if !kind.is_namespaced() && !path.namespace.is_empty() && !of_namespace {
+        return Err(Status::no_such_path());
+    }
+    let placeless = kind.is_namespaced() && path.namespace.is_empty();
+    if placeless && !path.name.is_empty() && !path.watch_prefix {
+        return Err(Status::no_such_path());
+    }
+    if !path.subresource.is_empty() && !offers(&target, &path.subresource, verb)? {
+        return Err(Status::not_found(&resource, &path.name));
+    }
+    let misplaced = match verb {
+        "create" => placeless || (!path.name.is_empty() && path.subresource.is_empty()),
+        "update" | "patch" => path.name.is_empty(),
+        "deletecollection" => placeless,
+        _ => false,
+    };
+    if misplaced || (path.subresource.is_empty() && !kind.supports(verb)) {
+        return Err(Status::method_not_supported(&resource, verb));
+    }
+    if kind.is_namespaced() {
+        target = target.in_namespace(&path.namespace);
+    }
+    if !path.name.is_empty() && !path.watch_prefix {
+        target = target.named(&path.name);
+    }
+    if !path.subresource.is_empty() {
+        target = target.subresource(&path.subresource);
+    }
+    Ok(target)
+}
+
+/// Returns whether a kind has a subresource; 405 if it has, but not with this verb.
+fn offers(target: &Target, subresource: &str, verb: &str) -> Result<bool, Status> {
+    let version = target.version()?;
+    let writable = ["get", "update", "patch"].as_slice();
+    let verbs = match subresource {
+        "status" if version.status_subresource => writable,
+        "scale" if version.scale.is_some() => writable,
+        other => match target.kind.subresources.iter().find(|(name, _)| *name == other) {
+            Some((_, verbs)) => verbs.as_slice(),
+            None => return Ok(false),
+        },
+    };
+    if verbs.contains(&verb) {
+        return Ok(true);
+    }
+    let full = format!("{}/{subresource}", target.kind.resource);
+    Err(Status::method_not_supported(&GroupResource::new(target.kind.group.clone(), full), verb))
+}
+
+async fn get(call: &Call, target: &Target, agreed: Agreed, form: &Form) -> Result<Answer, Status> {
+    let revision = call.query.get("resourceVersion").unwrap_or_default();
+    let object = call.shared.verbs.get_not_older(target, revision).await?;
+    one(200, &object, agreed, form)
+}
+
+async fn list(call: &Call, target: &Target, agreed: Agreed, form: &Form) -> Result<Answer, Status> {
+    let found = call.shared.verbs.list(target, &list_options(&call.query)?).await?;
+    many(target, &found, agreed, form)
+}
+
+async fn watch(
+    call: &Call,
+    path: &ResourcePath,
+    target: &Target,
+    agreed: Agreed,
+    form: Form,
+) -> Result<Answer, Status> {
+    let query = &call.query;
+    let text = |name: &str| query.get(name).unwrap_or_default().to_owned();
+    let timeout = query.number("timeoutSeconds")?.and_then(|s| u64::try_from(s).ok()).filter(|s| *s > 0);
+    let mut options = WatchOptions {
+        label_selector: text("labelSelector"),
+        field_selector: text("fieldSelector"),
+        resource_version: text("resourceVersion"),
+        resource_version_match: text("resourceVersionMatch"),
+        bookmarks: query.flag("allowWatchBookmarks"),
+        send_initial_events: query.optional_flag("sendInitialEvents"),
+        timeout: timeout.map(Duration::from_secs),
+    };
+    // The deprecated form of a watch on one object.
+    if path.watch_prefix && !path.name.is_empty() {
+        options.field_selector = format!("metadata.name={}", path.name);
+    }
+    let events = call.shared.verbs.watch(target, &options).await?;
+    let writer = watch_stream::Writer {
+        form,
+        encoding: agreed.encoding,
+        api_version: target.kind.api_version(&target.version),
+        kind: target.kind.kind.clone(),
+        clock: call.shared.verbs.clock().clone(),
+        told_columns: false,
+    };
+    let content_type = match agreed.encoding {
+        Encoding::Json => "application/json",
+        Encoding::Yaml => "application/yaml",
+    };
+    let body = watch_stream::body(events, writer, call.shared.clone(), call.stop.clone());
+    Ok(Answer::stream(content_type, body))
+}
+
+async fn write(
+    call: &Call,
+    sent: Body,
+    target: &Target,
+    verb: &str,
+    agreed: Agreed,
+    form: &Form,
+) -> Result<Answer, Status> {
+    let options_kind = if verb == "create" { "CreateOptions" } else { "UpdateOptions" };
+    let mut options = write_options(&call.query, options_kind)?;
+    let bytes = body::read(sent).await?;
+    let (kind, message) = (&target.kind.kind, form.version.message);
+    let decoded = body::object(&call.headers, &bytes, kind, &target.version, message)?;
+    options.decode_errors = decoded.problems;
+    let verbs = &call.shared.verbs;
+    let written = match verb {
+        "create" => verbs.create(&call.caller, target, decoded.value, &options).await?,
+        _ => verbs.update(&call.caller, target, decoded.value, &options).await?,
+    };
+    wrote(&written, agreed, form)
+}
+
+async fn patch(call: &Call, sent: Body, target: &Target, agreed: Agreed, form: &Form) -> Result<Answer, Status> {
+    let options = write_options(&call.query, "PatchOptions")?;
+    let bytes = body::read(sent).await?;
+    let patch = body::patch(&call.headers, &bytes, target.kind.custom.is_some(), &call.query)?;
+    let written = call.shared.verbs.patch(&call.caller, target, patch, &options).await?;
+    wrote(&written, agreed, form)
+}
+
+async fn delete(call: &Call, sent: Body, target: &Target, agreed: Agreed, form: &Form) -> Result<Answer, Status> {
+    let bytes = body::read(sent).await?;
+    let options = body::delete_options(&call.headers, &bytes, &call.query)?;
+    match call.shared.verbs.delete(&call.caller, target, &options).await? {
+        Deleted::Object(object) => one(200, &object, agreed, form),
+        Deleted::Gone { name, uid } => {
+            let status = Status::deleted(&target.kind.group_resource(), &name, &uid);
+            Ok(Answer::value(200, &status, agreed))
+        }
+    }
+}
+
+async fn delete_collection(
+    call: &Call,
+    sent: Body,
+    target: &Target,
+    agreed: Agreed,
+    form: &Form,
+) -> Result<Answer, Status> {
+    let list = list_options(&call.query)?;
+    let bytes = body::read(sent).await?;
+    let options = body::delete_options(&call.headers, &bytes, &call.query)?;
+    let deleted = call.shared.verbs.delete_collection(&call.caller, target, &options, &list).await?;
+    many(target, &deleted, agreed, form)
+}
+
+fn one(code: u16, object: &Object, agreed: Agreed, form: &Form) -> Result<Answer, Status> {
+    if agreed.transform == Transform::None {
+        return Ok(Answer::value(code, object, agreed));
+    }
+    Ok(Answer::value(code, &form.one(object)?, agreed))
+}
+
+fn wrote(written: &Written, agreed: Agreed, form: &Form) -> Result<Answer, Status> {
+    let code = if written.created { 201 } else { 200 };
+    Ok(one(code, &written.object, agreed, form)?.with_warnings(&written.warnings))
+}
+
+fn many(target: &Target, list: &List, agreed: Agreed, form: &Form) -> Result<Answer, Status> {
+    let mut metadata = json!({"resourceVersion": list.revision.to_string()});
+    if !list.continue_token.is_empty() {
+        metadata["continue"] = json!(list.continue_token);
+        if let Some(remaining) = list.remaining {
+            metadata["remainingItemCount"] = json!(remaining);
+        }
+    }
+    let api_version = target.kind.api_version(&target.version);
+    if agreed.transform == Transform::None && agreed.encoding == Encoding::Json && !agreed.pretty {
+        return Ok(Answer::bytes(200, "application/json", list_json(target, &api_version, &metadata, &list.items)));
+    }
+    let items: Vec<&Value> = list.items.iter().map(|object| &**object).collect();
+    let mut value = form.list(&items, metadata)?;
+    if agreed.transform == Transform::None {
+        value["kind"] = json!(target.kind.list_kind);
+        value["apiVersion"] = json!(api_version);
+    }
+    Ok(Answer::value(200, &value, agreed))
+}
+
+/// Prints a list without building it as one value.
+fn list_json(target: &Target, api_version: &str, metadata: &Value, items: &[Object]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(256 + items.len() * 512);
+    let head = json!({"kind": target.kind.list_kind, "apiVersion": api_version, "metadata": metadata}).to_string();
+    out.extend_from_slice(head.trim_end_matches('}').as_bytes());
+    // `metadata` comes last in the head, and its brace went with the head's.
+    out.extend_from_slice(b"},\"items\":[");
+    for (place, item) in items.iter().enumerate() {
+        if place > 0 {
+            out.push(b',');
+        }
+        serde_json::to_writer(&mut out, &**item).expect("a JSON value prints");
+    }
+    out.extend_from_slice(b"]}\n");
+    out
+}
+
+fn list_options(query: &Query) -> Result<ListOptions, Status> {
+    let text = |name: &str| query.get(name).unwrap_or_default().to_owned();
+    Ok(ListOptions {
+        label_selector: text("labelSelector"),
+        field_selector: text("fieldSelector"),
+        limit: query.number("limit")?.and_then(|limit| u64::try_from(limit).ok()).unwrap_or_default(),
+        continue_token: text("continue"),
+        resource_version: text("resourceVersion"),
+        resource_version_match: text("resourceVersionMatch"),
+        send_initial_events: query.optional_flag("sendInitialEvents"),
+    })
+}
+
+fn write_options(query: &Query, options_kind: &str) -> Result<WriteOptions, Status> {
+    let dry_run: Vec<&str> = query.all("dryRun").collect();
+    Ok(WriteOptions {
+        dry_run: rdd_verbs::parse_dry_run(&dry_run, options_kind)?,
+        field_manager: query.get("fieldManager").unwrap_or_default().to_owned(),
+        field_validation: FieldValidation::parse(query.get("fieldValidation").unwrap_or_default(), options_kind)?,
+        decode_errors: Vec::new(),
+    })
+}

@@ -1,0 +1,32 @@
+//! What all requests share.
+
+use std::sync::Arc;
+
+use rdd_auth::{Authenticator, Authorizer};
+use rdd_verbs::Verbs;
+use tokio_util::sync::CancellationToken;
+
+use crate::documents::{Cache, Documents};
+use crate::health::Readiness;
+use crate::metrics::Metrics;
+use crate::version::VersionInfo;
+
+/// What all requests share.
+pub(crate) struct Shared {
+    pub(crate) verbs: Verbs,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) authorizer: Arc<dyn Authorizer>,
+    pub(crate) version: VersionInfo,
+    pub(crate) readiness: Readiness,
+    pub(crate) metrics: Metrics,
+    pub(crate) documents: Cache,
+    /// Cancelled when the server stops: watches end, listeners close.
+    pub(crate) stop: CancellationToken,
+}
+
+impl Shared {
+    /// Returns the documents of the present state of the registry.
+    pub(crate) fn documents(&self) -> Arc<Documents> {
+        self.documents.of(&self.verbs.registry().kinds(), &self.version.git_version)
+    }
+}
