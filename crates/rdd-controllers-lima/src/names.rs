@@ -1,0 +1,99 @@
+//! Names of LimaVMs are unique across namespaces: a lock per name, and who holds which.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, Weak};
+
+use rdd_machine::MachineName;
+use rdd_reconcile::ObjectKey;
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
+
+/// One lock per name, so that two creates of the same name in different namespaces come one after
+/// the other. Shared by admission and controller.
+#[derive(Clone, Debug, Default)]
+pub struct NameLocks(Arc<Mutex<HashMap<String, Weak<AsyncMutex<()>>>>>);
+
+impl NameLocks {
+    /// Waits for the name's lock.
+    pub async fn lock(&self, name: &str) -> OwnedMutexGuard<()> {
+        let lock = {
+            let mut locks = self.0.lock().expect("no holder of this lock panics");
+            locks.retain(|_, lock| lock.strong_count() > 0);
+            let present = locks.get(name).and_then(Weak::upgrade);
+            present.unwrap_or_else(|| {
+                let fresh = Arc::new(AsyncMutex::new(()));
+                locks.insert(name.to_owned(), Arc::downgrade(&fresh));
+                fresh
+            })
+        };
+        lock.lock_owned().await
+    }
+}
+
+/// Which LimaVM a machine belongs to, as far as this controller has seen. Admission keeps names
+/// unique; this is for objects that came past it.
+#[derive(Debug, Default)]
+pub(crate) struct Claims(Mutex<HashMap<MachineName, (ObjectKey, String)>>);
+
+impl Claims {
+    /// Claims a machine for an object. Returns the key of another object that has it.
+    pub(crate) fn claim(&self, name: &MachineName, key: &ObjectKey, uid: &str) -> Option<ObjectKey> {
+        let mut claims = self.0.lock().expect("no holder of this lock panics");
+        match claims.get(name) {
+            Some((other, _)) if other != key => Some(other.clone()),
+            _ => {
+                claims.insert(name.clone(), (key.clone(), uid.to_owned()));
+                None
+            }
+        }
+    }
+
+    /// Gives a machine up, if the object has it.
+    pub(crate) fn give_up(&self, name: &MachineName, key: &ObjectKey) {
+        let mut claims = self.0.lock().expect("no holder of this lock panics");
+        if claims.get(name).is_some_and(|(holder, _)| holder == key) {
+            claims.remove(name);
+        }
+    }
+
+    /// Returns the key of the object that has a machine.
+    pub(crate) fn holder(&self, name: &MachineName) -> Option<ObjectKey> {
+        self.0.lock().expect("no holder of this lock panics").get(name).map(|(key, _)| key.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_name_is_locked_alone_and_forgotten_after_use() {
+        let locks = NameLocks::default();
+        let held = locks.lock("a").await;
+        let _other = locks.lock("b").await;
+        let waiting = tokio::spawn({
+            let locks = locks.clone();
+            async move { drop(locks.lock("a").await) }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        drop(held);
+        waiting.await.expect("got the lock");
+        drop(locks.lock("c").await);
+        drop(locks.lock("d").await);
+        assert!(!locks.0.lock().expect("no panic").contains_key("c"));
+    }
+
+    #[test]
+    fn the_first_object_has_the_machine() {
+        let claims = Claims::default();
+        let name = MachineName::new("vm").expect("a name");
+        let (a, b) = (ObjectKey::new("a", "vm"), ObjectKey::new("b", "vm"));
+        assert_eq!(claims.claim(&name, &a, "1"), None);
+        assert_eq!(claims.claim(&name, &a, "2"), None, "a new object of the same key");
+        assert_eq!(claims.claim(&name, &b, "3"), Some(a.clone()));
+        claims.give_up(&name, &b);
+        assert_eq!(claims.holder(&name), Some(a.clone()));
+        claims.give_up(&name, &a);
+        assert_eq!(claims.claim(&name, &b, "3"), None);
+    }
+}

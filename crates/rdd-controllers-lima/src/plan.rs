@@ -1,0 +1,449 @@
+//! What to do next. Pure: a snapshot in, steps out (VM engine specification §1.6–1.10, 1.13).
+//!
+//! Each pass takes one step that others can see and ends; what the step changes leads to the next
+//! pass. So the sequences of conditions that the specification promises follow from the rules here,
+//! not from the timing of machines:
+//!
+//! ```text
+//!  first boot, start   Unknown/Reconciling → False/Starting → True/Started
+//!  restart             True → False/Stopped → Unknown/Reconciling → False/Starting → True
+//!  crash               True → False/Starting → True
+//! ```
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rdd_api::condition;
+use rdd_api::limavm::LimaVmStatus;
+use rdd_api::limavm::condition::{
+    CREATE_FAILED, CREATED, PENDING, RECONCILING, RUNNING, START_FAILED, STARTED, STARTING, STOP_FAILED, STOPPED,
+};
+use rdd_engine::{Phase, Rung, Wanted};
+
+use crate::observe::{CopyFacts, MachineFacts, Snapshot, VmFacts};
+
+/// How long guests have to power off by themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GracePeriods {
+    /// When a LimaVM is stopped or restarted.
+    pub stop: Duration,
+    /// When it is deleted.
+    pub delete: Duration,
+}
+
+impl Default for GracePeriods {
+    fn default() -> Self {
+        Self { stop: Duration::from_secs(30), delete: Duration::from_secs(10) }
+    }
+}
+
+/// The reason of `Created` when the machine of a deleted LimaVM cannot be removed.
+pub const DELETE_FAILED: &str = "DeleteFailed";
+
+/// One thing to do. Each may be done twice without harm.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Write the status.
+    Report(Report),
+    /// Put our finalizer on the LimaVM.
+    AddFinalizer,
+    /// Make the LimaVM the controller of its template.
+    OwnTemplate,
+    /// Take the request for a restart off the LimaVM.
+    RemoveRestartRequest,
+    /// Delete what the LimaVM owns, then let it go.
+    LetGo,
+    /// Delete the template copy of a LimaVM that does not exist.
+    RemoveOrphan,
+    /// Tell the engine.
+    Want(Wanted),
+    /// Let the engine try again at once what failed.
+    TryAgain,
+    /// Put the template into the machine's directory.
+    WriteTemplate(String),
+    /// Say on disk that the machine is complete.
+    FinishCreation,
+    /// Tell people, without changing anything.
+    Warn {
+        /// A CamelCase word.
+        reason: &'static str,
+        /// A sentence.
+        note: String,
+    },
+}
+
+/// A status to be written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// The whole status.
+    pub status: LimaVmStatus,
+    /// The run that it calls Running.
+    pub run: Option<u64>,
+}
+
+/// Makes the plan. An empty plan means: all is as it should be, or somebody else has to move.
+pub fn plan(seen: &Snapshot, grace: GracePeriods) -> Vec<Step> {
+    let Some(vm) = &seen.vm else { return without_vm(seen, grace) };
+    let draft = Draft { status: vm.status.clone(), now: seen.now };
+    if vm.deleting {
+        return deletion(seen, vm, draft, grace);
+    }
+    if !vm.finalizer {
+        return vec![Step::AddFinalizer];
+    }
+    if condition::find(&vm.status.conditions, CREATED).is_none() {
+        return draft.created("Unknown", PENDING, "Reconciliation in progress");
+    }
+    let machine = match &seen.machine {
+        Ok(machine) => machine,
+        Err(problem) => return draft.created("False", CREATE_FAILED, problem),
+    };
+    if let Some(namespace) = &seen.taken_by {
+        let text = "LimaVM names must be unique across all namespaces";
+        let text = format!("LimaVM name is already used in namespace {namespace:?}; {text}");
+        return draft.created("False", CREATE_FAILED, &text);
+    }
+    let is_created = is(vm, CREATED, "True", None);
+    if is_created && machine.disk.as_ref().is_some_and(|d| d.preparing) {
+        return vec![Step::FinishCreation];
+    }
+    if vm.status.template_config_map.is_empty()
+        && let Some(steps) = leftover(&draft, machine, grace)
+    {
+        return steps;
+    }
+    if let Some(copy) = &seen.copy {
+        if !copy.owned {
+            return vec![Step::OwnTemplate];
+        }
+        if vm.status.template_config_map.is_empty() {
+            return draft.report(|status| status.template_config_map = seen.template_name.clone());
+        }
+    }
+    if is_created { existing(seen, vm, machine, draft, grace) } else { creation(seen, machine, draft) }
+}
+
+/// The LimaVM is gone, or was never stored.
+fn without_vm(seen: &Snapshot, grace: GracePeriods) -> Vec<Step> {
+    let mut steps = Vec::new();
+    if let Ok(machine) = &seen.machine
+        && seen.taken_by.is_none()
+        && matches!(machine.wanted, Wanted::On | Wanted::Exists(_))
+    {
+        // Somebody took the finalizer away. Nobody wants this machine any more, but nobody allowed
+        // us to remove it either.
+        steps.push(Step::Want(Wanted::Off { grace: grace.stop }));
+    }
+    if seen.copy.as_ref().is_some_and(|c| c.ours) {
+        steps.push(Step::RemoveOrphan);
+    }
+    steps
+}
+
+fn deletion(seen: &Snapshot, vm: &VmFacts, draft: Draft, grace: GracePeriods) -> Vec<Step> {
+    if !vm.finalizer {
+        return Vec::new();
+    }
+    let machine = match &seen.machine {
+        Ok(machine) if seen.taken_by.is_none() => machine,
+        _ => return vec![Step::LetGo],
+    };
+    match (&machine.wanted, &machine.phase) {
+        (Wanted::Removed { .. }, Phase::Absent) => vec![Step::LetGo],
+        (Wanted::Removed { .. }, Phase::RemoveFailed { error }) => draft.created("True", DELETE_FAILED, error),
+        (Wanted::Removed { .. }, _) => Vec::new(),
+        _ => vec![Step::Want(Wanted::Removed { grace: grace.delete })],
+    }
+}
+
+/// What an earlier LimaVM of this name left on disk. Our own machine is made after the template is
+/// ours, so what is there before is not ours.
+fn leftover(draft: &Draft, machine: &MachineFacts, grace: GracePeriods) -> Option<Vec<Step>> {
+    machine.disk.as_ref()?;
+    Some(match (&machine.wanted, &machine.phase) {
+        (Wanted::Removed { .. }, Phase::RemoveFailed { error }) => {
+            let text = format!("cannot remove the machine that an earlier LimaVM of this name left: {error}");
+            draft.clone().created("False", CREATE_FAILED, &text)
+        }
+        (Wanted::Removed { .. }, _) => Vec::new(),
+        _ => vec![Step::Want(Wanted::Removed { grace: grace.delete })],
+    })
+}
+
+fn creation(seen: &Snapshot, machine: &MachineFacts, draft: Draft) -> Vec<Step> {
+    let Some(copy) = &seen.copy else {
+        let text = format!("template ConfigMap {:?} not found", seen.template_name);
+        return draft.created("False", CREATE_FAILED, &text);
+    };
+    let complete = machine.disk.as_ref().filter(|d| !d.preparing && d.template.is_some());
+    if let (Some(disk), false) = (complete, matches!(machine.wanted, Wanted::Exists(_))) {
+        // If its template differs, that is a change like any other, found in a later pass.
+        let same = disk.template.as_deref() == Some(&copy.text);
+        return draft.report(|status| {
+            if same {
+                status.observed_template_resource_version.clone_from(&copy.version);
+            }
+            set(status, CREATED, "True", CREATED, "Lima instance exists", seen.now);
+        });
+    }
+    if copy.text.is_empty() {
+        return draft.created("False", CREATE_FAILED, "template ConfigMap missing template data");
+    }
+    let wanted = Wanted::Exists(Arc::from(copy.text.as_str()));
+    if machine.wanted != wanted {
+        return vec![Step::Want(wanted)];
+    }
+    match &machine.phase {
+        Phase::Created { template } if **template == *copy.text => draft.report(|status| {
+            if machine.disk.as_ref().and_then(|d| d.template.as_deref()) == Some(&copy.text) {
+                status.observed_template_resource_version.clone_from(&copy.version);
+            }
+            set(status, CREATED, "True", CREATED, "Lima instance created successfully", seen.now);
+        }),
+        Phase::CreateFailed { .. } if seen.vm.as_ref().is_some_and(|vm| vm.restart_requested) => {
+            vec![Step::RemoveRestartRequest, Step::TryAgain]
+        }
+        Phase::CreateFailed { error } => draft.created("False", CREATE_FAILED, error),
+        // A new attempt after a failure: the failure is shown until there is a better word.
+        Phase::Creating { progress } if draft.has(CREATED, "Unknown") => {
+            draft.created("Unknown", PENDING, &with_detail("Reconciliation in progress", progress.as_deref()))
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn existing(seen: &Snapshot, vm: &VmFacts, machine: &MachineFacts, draft: Draft, grace: GracePeriods) -> Vec<Step> {
+    let is_up = matches!(machine.phase, Phase::Starting { .. } | Phase::Running { .. } | Phase::Stopping { .. });
+    if machine.disk.is_none() && !is_up && !machine.ending {
+        return draft.created("Unknown", PENDING, "instance directory is gone, the instance is created anew");
+    }
+    if vm.restart_requested {
+        if !vm.status.restart_needed {
+            return draft.report(|status| status.restart_needed = true);
+        }
+        return vec![Step::RemoveRestartRequest];
+    }
+    let mut steps = Vec::new();
+    let mut mend = None;
+    if let Some(copy) = &seen.copy {
+        match template_change(vm, machine, copy, &draft) {
+            Change::Wait => {}
+            Change::Step(step) => return vec![step],
+            Change::Refused(step) => steps.push(step),
+            Change::Mend(step) => mend = Some(step),
+            Change::Steps(change) => return change,
+        }
+    }
+    steps.extend(power(vm, machine, seen.told_run, draft, grace));
+    // Last, because a disk that cannot be written must not be in the way of a stop.
+    steps.extend(mend);
+    steps
+}
+
+enum Change {
+    /// There is none, or it waits for a restart.
+    Wait,
+    /// The pass ends with this.
+    Step(Step),
+    /// The pass ends with these.
+    Steps(Vec<Step>),
+    /// The template stays out; the pass goes on.
+    Refused(Step),
+    /// The file was damaged; the pass goes on.
+    Mend(Step),
+}
+
+/// The template may differ from the one that the machine last started with, or at least its version
+/// may (§1.8), or the file of the machine is not what was written there.
+fn template_change(vm: &VmFacts, machine: &MachineFacts, copy: &CopyFacts, draft: &Draft) -> Change {
+    let observed = || draft.clone().report(|s| s.observed_template_resource_version.clone_from(&copy.version));
+    let same = machine.disk.as_ref().and_then(|d| d.template.as_deref()) == Some(&copy.text);
+    let waits = vm.status.restart_needed;
+    if copy.version == vm.status.observed_template_resource_version {
+        // It was on disk before. What was done to the file since is no wish of the API's.
+        let is_whole = same || machine.disk.is_none() || copy.problem.is_some();
+        return if is_whole { Change::Wait } else { Change::Mend(Step::WriteTemplate(copy.text.clone())) };
+    }
+    if same {
+        return if waits { Change::Wait } else { Change::Steps(observed()) };
+    }
+    if let Some(problem) = &copy.problem {
+        let note = format!("the changed template is not used: {problem}");
+        return Change::Refused(Step::Warn { reason: "TemplateRefused", note });
+    }
+    let is_up = machine.wanted == Wanted::On && matches!(machine.phase, Phase::Starting { .. } | Phase::Running { .. })
+        || machine.disk.as_ref().is_some_and(|d| d.alive) && vm.running;
+    if is_up && !waits {
+        return Change::Steps(draft.clone().report(|status| status.restart_needed = true));
+    }
+    // The next pass sees the same text on disk, and notes its version if nothing waits.
+    Change::Step(Step::WriteTemplate(copy.text.clone()))
+}
+
+/// Brings the machine to on or off (§1.9, §1.10).
+fn power(vm: &VmFacts, machine: &MachineFacts, told_run: Option<u64>, draft: Draft, grace: GracePeriods) -> Vec<Step> {
+    let off = Wanted::Off { grace: grace.stop };
+    let is_on = machine.wanted == Wanted::On;
+    let is_off = matches!(machine.wanted, Wanted::Off { .. });
+    let is_settled_off = is_off && matches!(machine.phase, Phase::Stopped { .. } | Phase::StopFailed { .. });
+    if is_off && !is_settled_off {
+        return Vec::new();
+    }
+    if machine.ending {
+        return match &machine.phase {
+            Phase::Stopped { by, detail } => stopped(draft, *by, detail.as_deref()),
+            Phase::StopFailed { error } => draft.running("False", STOP_FAILED, error),
+            _ => Vec::new(),
+        };
+    }
+    if vm.status.restart_needed
+        && let Some(steps) = restart(vm, machine, &draft, grace)
+    {
+        return steps;
+    }
+    if !vm.running {
+        return match &machine.phase {
+            _ if !is_off => vec![Step::Want(off)],
+            Phase::Stopped { by, detail } => stopped(draft, *by, detail.as_deref()),
+            Phase::StopFailed { error } => draft.running("False", STOP_FAILED, error),
+            _ => Vec::new(),
+        };
+    }
+    if !is_on {
+        // A True from an earlier life of the service is not to be trusted.
+        if !draft.is(RUNNING, "Unknown", RECONCILING) {
+            return draft.running("Unknown", RECONCILING, "Verifying instance state after controller restart");
+        }
+        return vec![Step::Want(Wanted::On)];
+    }
+    match &machine.phase {
+        Phase::Starting { waiting_for, .. } => draft.running("False", STARTING, &starting(waiting_for.as_deref())),
+        Phase::Running { run, errors } => {
+            let text = match errors.as_slice() {
+                [] => "Lima instance is running".to_owned(),
+                errors => format!("Lima instance is running; degraded: {}", errors.join("; ")),
+            };
+            if draft.is(RUNNING, "True", STARTED) && told_run == Some(*run) {
+                draft.running("True", STARTED, &text)
+            } else if draft.is(RUNNING, "False", STARTING) {
+                draft.started(*run, &text)
+            } else {
+                // It booted quicker than we looked. Whoever watches sees every step all the same.
+                draft.running("False", STARTING, &starting(None))
+            }
+        }
+        Phase::Waiting { error } => draft.running("False", START_FAILED, error),
+        _ => Vec::new(),
+    }
+}
+
+/// A restart waits. `None` if on and off go on as without it.
+fn restart(vm: &VmFacts, machine: &MachineFacts, draft: &Draft, grace: GracePeriods) -> Option<Vec<Step>> {
+    let draft = draft.clone();
+    let clear = |status: &mut LimaVmStatus| status.restart_needed = false;
+    let lives = machine.disk.as_ref().is_some_and(|d| d.alive);
+    match (&machine.wanted, &machine.phase) {
+        (Wanted::On, Phase::Running { .. }) => Some(vec![Step::Want(Wanted::Off { grace: grace.stop })]),
+        // The VM runs, but no hostagent can be had for it.
+        (Wanted::On, Phase::Waiting { .. }) if lives => Some(vec![Step::Want(Wanted::Off { grace: grace.stop })]),
+        // It does not run, so the next attempt takes the new template.
+        (Wanted::On, Phase::Waiting { .. }) => Some([draft.report(clear), vec![Step::TryAgain]].concat()),
+        // It boots: the restart comes after that.
+        (Wanted::On, _) => None,
+        (Wanted::Off { .. }, Phase::Stopped { .. }) if vm.running && !draft.has(RUNNING, "False") => {
+            Some(draft.report_running("False", STOPPED, "Stopped for restart", clear))
+        }
+        (Wanted::Off { .. }, Phase::StopFailed { error }) => Some(draft.running("False", STOP_FAILED, error)),
+        (Wanted::Off { .. }, _) => Some(draft.report(clear)),
+        // After a restart of the service: what runs is taken over or stopped first.
+        _ if !vm.running || lives => None,
+        _ => Some(draft.report(clear)),
+    }
+}
+
+fn stopped(draft: Draft, by: Option<Rung>, detail: Option<&str>) -> Vec<Step> {
+    if draft.is(RUNNING, "False", STOPPED) {
+        return Vec::new();
+    }
+    let text = match by {
+        None => "Lima instance is stopped",
+        Some(_) => "Lima instance stopped successfully",
+    };
+    draft.running("False", STOPPED, &with_detail(text, detail))
+}
+
+fn starting(waiting_for: Option<&str>) -> String {
+    with_detail("Lima instance is starting", waiting_for)
+}
+
+fn with_detail(text: &str, detail: Option<&str>) -> String {
+    detail.map_or_else(|| text.to_owned(), |d| format!("{text}: {d}"))
+}
+
+fn is(vm: &VmFacts, kind: &str, status: &str, reason: Option<&str>) -> bool {
+    condition::find(&vm.status.conditions, kind)
+        .is_some_and(|c| c.status == status && reason.is_none_or(|r| c.reason == r))
+}
+
+fn set(status: &mut LimaVmStatus, kind: &str, value: &str, reason: &str, message: &str, now: Timestamp) {
+    condition::set(&mut status.conditions, kind, value, reason, message, now);
+}
+
+/// A status that is being written.
+#[derive(Clone, Debug)]
+struct Draft {
+    status: LimaVmStatus,
+    now: Timestamp,
+}
+
+impl Draft {
+    fn has(&self, kind: &str, status: &str) -> bool {
+        condition::find(&self.status.conditions, kind).is_some_and(|c| c.status == status)
+    }
+
+    fn is(&self, kind: &str, status: &str, reason: &str) -> bool {
+        condition::find(&self.status.conditions, kind).is_some_and(|c| c.status == status && c.reason == reason)
+    }
+
+    /// Writes what `change` makes of the status; nothing if that is nothing.
+    fn report(self, change: impl FnOnce(&mut LimaVmStatus)) -> Vec<Step> {
+        let mut status = self.status.clone();
+        change(&mut status);
+        if status == self.status { Vec::new() } else { vec![Step::Report(Report { status, run: None })] }
+    }
+
+    fn created(self, status: &str, reason: &str, message: &str) -> Vec<Step> {
+        let now = self.now;
+        self.report(|s| set(s, CREATED, status, reason, message, now))
+    }
+
+    fn running(self, status: &str, reason: &str, message: &str) -> Vec<Step> {
+        self.report_running(status, reason, message, |_| {})
+    }
+
+    fn report_running(
+        self,
+        status: &str,
+        reason: &str,
+        message: &str,
+        change: impl FnOnce(&mut LimaVmStatus),
+    ) -> Vec<Step> {
+        let now = self.now;
+        self.report(|s| {
+            change(s);
+            set(s, RUNNING, status, reason, message, now);
+        })
+    }
+
+    /// One more boot succeeded.
+    fn started(self, run: u64, message: &str) -> Vec<Step> {
+        let mut status = self.status;
+        status.restart_count = status.restart_count.saturating_add(1);
+        set(&mut status, RUNNING, "True", STARTED, message, self.now);
+        vec![Step::Report(Report { status, run: Some(run) })]
+    }
+}
+
+#[cfg(test)]
+mod tests;
