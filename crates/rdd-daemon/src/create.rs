@@ -1,0 +1,64 @@
+//! `svc create`: an instance exists from now on.
+
+use rdd_host::instance::Instance;
+
+use crate::settings::{self, SettingsError};
+
+/// What to save.
+#[derive(Clone, Debug)]
+pub struct CreateOptions {
+    /// Which controllers to run.
+    pub controllers: String,
+    /// The API's preferred port, if not the usual one.
+    pub secure_port: Option<u16>,
+    /// The service's verbosity.
+    pub verbosity: u8,
+    /// Other arguments for the service.
+    pub arguments: Vec<String>,
+}
+
+/// Why an instance was not created.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// Its settings could not be saved.
+    #[error("failed to create {name:?} control plane")]
+    Settings {
+        /// The instance.
+        name: String,
+        /// The cause.
+        #[source]
+        source: SettingsError,
+    },
+}
+
+/// Creates the instance, unless it exists.
+pub fn create(instance: &Instance, options: &CreateOptions) -> Result<(), CreateError> {
+    let name = instance.name();
+    if settings::exists(instance) {
+        tracing::info!("{name:?} control plane already exists");
+        return Ok(());
+    }
+    let mut args = settings::default_args(instance, &options.arguments);
+    args.extend(["--controllers".to_owned(), options.controllers.clone()]);
+    // The service takes the last of several, so this one beats the default above.
+    if let Some(port) = options.secure_port {
+        args.extend(["--secure-port".to_owned(), port.to_string()]);
+    }
+    args.extend(["-v".to_owned(), options.verbosity.to_string()]);
+    save(instance, &args)
+}
+
+/// Creates the instance with nothing but defaults, unless it exists.
+pub(crate) fn create_default(instance: &Instance, arguments: &[String]) -> Result<(), CreateError> {
+    if settings::exists(instance) {
+        return Ok(());
+    }
+    save(instance, &settings::default_args(instance, arguments))
+}
+
+fn save(instance: &Instance, args: &[String]) -> Result<(), CreateError> {
+    let name = instance.name();
+    settings::write(instance, args).map_err(|source| CreateError::Settings { name: name.to_owned(), source })?;
+    tracing::info!("successfully created {name:?} control plane");
+    Ok(())
+}

@@ -1,0 +1,117 @@
+//! The other side of the control socket: a service that runs, as seen by another process.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rdd_host::instance::Instance;
+use rdd_host::lock;
+use rdd_host::process::Handle;
+use rdd_host::ready::Message;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::UnixStream;
+
+/// How long a service may hold its lock without answering: it has just taken it, or just ends.
+const SILENCE: Duration = Duration::from_secs(5);
+/// How often it is asked during that time.
+const RETRY: Duration = Duration::from_millis(5);
+
+/// Why a service could not be found or asked.
+#[derive(Debug, thiserror::Error)]
+pub enum PeerError {
+    /// The lock could not be looked at.
+    #[error("cannot look at {path}")]
+    Lock {
+        /// The lock file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// The socket could not be used.
+    #[error("cannot reach the control plane at {path}")]
+    Socket {
+        /// The control socket.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// Somebody holds the lock and does not answer.
+    #[error("{lock} is locked, but nobody answers at {socket}")]
+    Silent {
+        /// The lock file.
+        lock: PathBuf,
+        /// The control socket.
+        socket: PathBuf,
+    },
+}
+
+/// A running service.
+pub(crate) struct Peer {
+    /// The service's process.
+    pub(crate) handle: Handle,
+    path: PathBuf,
+    lines: BufReader<UnixStream>,
+}
+
+/// Finds the instance's service, if it runs.
+pub(crate) async fn find(instance: &Instance) -> Result<Option<Peer>, PeerError> {
+    let (lock, socket) = (instance.paths().lock(), instance.paths().socket());
+    let attempts = async {
+        loop {
+            if !lock::is_held(&lock).map_err(|source| PeerError::Lock { path: lock.clone(), source })? {
+                return Ok(None);
+            }
+            match connect(&socket).await {
+                Ok(peer) => return Ok(Some(peer)),
+                Err(error) if is_absence(&error) => tokio::time::sleep(RETRY).await,
+                Err(source) => return Err(PeerError::Socket { path: socket.clone(), source }),
+            }
+        }
+    };
+    match tokio::time::timeout(SILENCE, attempts).await {
+        Ok(result) => result,
+        Err(_) => Err(PeerError::Silent { lock: lock.clone(), socket: socket.clone() }),
+    }
+}
+
+async fn connect(socket: &std::path::Path) -> io::Result<Peer> {
+    let stream = UnixStream::connect(socket).await?;
+    let handle = Handle::of_peer(&stream)?;
+    Ok(Peer { handle, path: socket.to_owned(), lines: BufReader::new(stream) })
+}
+
+fn is_absence(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::NotConnected
+            | io::ErrorKind::BrokenPipe
+    )
+}
+
+impl Peer {
+    /// Returns what the service says next (first: where it is now); `None` when it has gone.
+    pub(crate) async fn next(&mut self) -> Result<Option<Message>, PeerError> {
+        loop {
+            let mut line = String::new();
+            match self.lines.read_line(&mut line).await {
+                Ok(0) => return Ok(None),
+                Ok(_) => {}
+                Err(error) if is_absence(&error) => return Ok(None),
+                Err(source) => return Err(PeerError::Socket { path: self.path.clone(), source }),
+            }
+            if let Some(message) = Message::from_line(&line) {
+                return Ok(Some(message));
+            }
+        }
+    }
+
+    /// Returns when the service's process has ended.
+    pub(crate) async fn gone(&self) -> Result<(), PeerError> {
+        self.handle.wait().await.map_err(|source| PeerError::Socket { path: self.path.clone(), source })
+    }
+}

@@ -1,0 +1,126 @@
+//! `svc serve`: the control plane, in the foreground, from its first lock to its last file.
+//!
+//! ```text
+//!  lock ── board, logs, pid file ── plane (store, API, controllers) ── ready
+//!    │                                 │                                │ signal, or a failure
+//!    └─────── released last ◄── files removed ◄── plane stopped ◄───────┘
+//! ```
+//!
+//! - *lock → board*: nothing else is touched before the instance is ours; another service that has
+//!   it makes us fail without a trace.
+//! - *plane → ready*: ready is said last, when every client would find everything in its place.
+//! - *signal*: the first stops in phases, with the API alive as long as somebody needs it; the
+//!   second ends the process at once. VMs survive that, and the next service takes them over.
+
+mod discovery;
+mod kubeconfig;
+mod machines;
+mod plane;
+mod residence;
+
+use std::io;
+
+use rdd_host::instance::Instance;
+use rdd_host::logs::chain;
+use rdd_host::process;
+use rdd_host::ready::{Message, ReadyReporter};
+use rdd_host::signals::StopSignals;
+
+pub use machines::{MachineOptions, MachinesError};
+pub use plane::PlaneError;
+pub use residence::ResidenceError;
+
+use crate::board::STOPPING;
+use crate::settings;
+use plane::Plane;
+use residence::Residence;
+
+/// How to serve.
+#[derive(Clone, Debug)]
+pub struct ServeOptions {
+    /// The API's preferred port, if not the usual one.
+    pub secure_port: Option<u16>,
+    /// Which controllers to run.
+    pub controllers: String,
+    /// What `/version` reports.
+    pub git_version: String,
+    /// What is known of machines.
+    pub machines: MachineOptions,
+}
+
+/// Why the service ended before it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// It could not move in.
+    #[error(transparent)]
+    Residence(#[from] ResidenceError),
+    /// Signals cannot be heard.
+    #[error("cannot listen for signals")]
+    Signals(#[source] io::Error),
+    /// The control plane could not be built, or broke.
+    #[error(transparent)]
+    Plane(#[from] PlaneError),
+}
+
+/// Runs the control plane until it is asked to stop.
+pub async fn serve(instance: &Instance, options: &ServeOptions) -> Result<(), ServeError> {
+    let parent = ReadyReporter::from_env();
+    // Before the lock: who finds it held may signal us at once, and must be heard.
+    let mut signals = match StopSignals::new() {
+        Ok(signals) => signals,
+        Err(source) => {
+            let error = ServeError::Signals(source);
+            parent.report(&Message::Error(chain(&error)));
+            return Err(error);
+        }
+    };
+    let residence = match Residence::take(instance, parent, Message::Phase(plane::API_SERVER.to_owned())) {
+        Ok(residence) => residence,
+        Err(taken) => {
+            taken.tell(Message::Error(chain(&taken.error)));
+            return Err(taken.error.into());
+        }
+    };
+    tracing::info!(pid = std::process::id(), "{:?} control plane is starting", instance.name());
+    // Each client, and each watch of an HTTP/1.1 client, is an open file.
+    if let Err(error) = process::raise_descriptor_limit() {
+        tracing::warn!("cannot raise the limit of open files: {error}");
+    }
+    let port = options.secure_port.unwrap_or_else(|| settings::preferred_port(instance));
+    let started = tokio::select! {
+        started = Plane::start(instance, options, port, &residence.board) => started,
+        signal = signals.next() => {
+            tracing::info!("stopped while starting ({signal:?})");
+            return Ok(());
+        }
+    };
+    let mut plane = match started {
+        Ok(plane) => plane,
+        Err(error) => {
+            residence.board.say(Message::Error(chain(&error)));
+            return Err(error.into());
+        }
+    };
+    // The log says so first: who hears it from the board finds a log that is complete.
+    tracing::info!("{:?} control plane is ready", instance.name());
+    residence.board.say(Message::Ready(true));
+
+    let broken = tokio::select! {
+        signal = signals.next() => {
+            tracing::info!("stopping ({signal:?})");
+            None
+        }
+        error = plane.broken() => Some(error),
+    };
+    residence.board.phase(STOPPING);
+    tokio::select! {
+        () = plane.stop() => {}
+        signal = signals.next() => {
+            tracing::warn!("asked a second time ({signal:?}), ending at once");
+            std::process::exit(1);
+        }
+    }
+    drop(residence);
+    tracing::info!("{:?} control plane has stopped", instance.name());
+    broken.map_or(Ok(()), |error| Err(error.into()))
+}

@@ -1,0 +1,252 @@
+//! `svc start`: the service runs in the background, and is ready.
+//!
+//! The child takes the instance's lock, so of two starts at once one wins; the other finds the
+//! winner and waits for it instead. How far the child is, and why it failed, comes through the
+//! readiness pipe; that it died shows by the pipe's end.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rdd_host::environment;
+use rdd_host::instance::Instance;
+use rdd_host::process::{Child, Spawn};
+use rdd_host::ready::{self, Message, ReadyWatcher};
+
+use crate::board::STOPPING;
+use crate::create::{CreateError, create_default};
+use crate::deadline::{Deadline, DeadlineExceeded};
+use crate::peer::{self, Peer, PeerError};
+use crate::settings::{self, SettingsError};
+
+/// How long a service that has given up may take to end.
+const LEAVING: Duration = Duration::from_secs(5);
+
+/// How to run ourselves as the service.
+#[derive(Clone, Debug)]
+pub struct Launcher {
+    /// Our program.
+    pub program: PathBuf,
+    /// The service's verbosity.
+    pub verbosity: u8,
+}
+
+/// How to start.
+#[derive(Clone, Debug)]
+pub struct StartOptions {
+    /// Whether to wait until the service is ready.
+    pub wait: bool,
+    /// Until when.
+    pub deadline: Deadline,
+    /// Which controllers to run, this time.
+    pub controllers: Option<String>,
+    /// The API's preferred port, this time.
+    pub secure_port: Option<u16>,
+    /// Other arguments for the service.
+    pub arguments: Vec<String>,
+}
+
+impl StartOptions {
+    /// Waits until the service is ready, with nothing but its saved settings.
+    pub fn until(deadline: Deadline) -> Self {
+        Self { wait: true, deadline, controllers: None, secure_port: None, arguments: Vec::new() }
+    }
+}
+
+/// Why the service is not ready.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The instance could not be created.
+    #[error(transparent)]
+    Create(#[from] CreateError),
+    /// Its settings could not be read.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// A running service could not be asked.
+    #[error(transparent)]
+    Peer(#[from] PeerError),
+    /// The child could not be started.
+    #[error("cannot start {program}")]
+    Spawn {
+        /// Our program.
+        program: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// The child said why it gave up.
+    #[error("{name:?} control plane failed to start: {reason}")]
+    Failed {
+        /// The instance.
+        name: String,
+        /// What it said.
+        reason: String,
+    },
+    /// The child ended without a word.
+    #[error("{name:?} control plane exited while starting ({how}); see {log}")]
+    Exited {
+        /// The instance.
+        name: String,
+        /// Its exit status.
+        how: String,
+        /// Where it may have written more.
+        log: PathBuf,
+    },
+    /// It takes too long.
+    #[error("timed out waiting for {name:?} control plane to be ready")]
+    Deadline {
+        /// The instance.
+        name: String,
+        /// The cause.
+        #[source]
+        source: DeadlineExceeded,
+    },
+}
+
+/// Starts the service, unless it runs, and waits until it is ready, if asked to.
+pub async fn start(instance: &Instance, launcher: &Launcher, options: &StartOptions) -> Result<(), StartError> {
+    create_default(instance, &options.arguments)?;
+    let work = start_and_wait(instance, launcher, options);
+    options.deadline.limit(work).await.unwrap_or_else(|source| {
+        // The service is left alone: it may just be slow.
+        Err(StartError::Deadline { name: instance.name().to_owned(), source })
+    })
+}
+
+async fn start_and_wait(instance: &Instance, launcher: &Launcher, options: &StartOptions) -> Result<(), StartError> {
+    let name = instance.name();
+    let mut announced = false;
+    loop {
+        let Some(peer) = peer::find(instance).await? else {
+            if !announced {
+                tracing::info!("starting {name:?} control plane");
+                announced = true;
+            }
+            match launch(instance, launcher, options).await? {
+                Outcome::AsAsked => break,
+                // Somebody else was quicker than our child, or has just gone.
+                Outcome::Overtaken => continue,
+            }
+        };
+        if !announced {
+            tracing::info!("{name:?} control plane is already running");
+            announced = true;
+            if options.wait {
+                tracing::info!("waiting for {name:?} control plane to be ready");
+            }
+        }
+        if !options.wait || follow(peer).await? {
+            break;
+        }
+        // It was on its way out and is gone now.
+    }
+    if options.wait {
+        tracing::info!("{name:?} control plane is ready");
+    } else {
+        tracing::debug!("not waiting for {name:?} control plane to be ready");
+    }
+    Ok(())
+}
+
+enum Outcome {
+    /// The child is ready, or has begun if that is all that was asked.
+    AsAsked,
+    /// Another service runs, or ran, instead of our child.
+    Overtaken,
+}
+
+/// Starts a child and listens to it.
+async fn launch(instance: &Instance, launcher: &Launcher, options: &StartOptions) -> Result<Outcome, StartError> {
+    let name = instance.name();
+    let (child, mut watcher) = spawn(instance, launcher, options)?;
+    let mut progress = Progress::default();
+    loop {
+        // A pipe that cannot be read tells as little as one that has ended.
+        match watcher.next().await.unwrap_or_default() {
+            Some(Message::Ready(_)) => return Ok(Outcome::AsAsked),
+            Some(Message::Phase(_)) if !options.wait => {
+                // It holds the lock by now: whoever looks sees that it runs.
+                tracing::info!("{name:?} control plane is starting");
+                return Ok(Outcome::AsAsked);
+            }
+            Some(Message::Phase(phase)) => progress.show(&phase),
+            Some(Message::Error(reason)) => {
+                // It is on its way out; who tries again at once should not meet it any more.
+                let _ = tokio::time::timeout(LEAVING, child.wait()).await;
+                if progress.is_silent() && peer::find(instance).await?.is_some() {
+                    return Ok(Outcome::Overtaken);
+                }
+                return Err(StartError::Failed { name: name.to_owned(), reason });
+            }
+            None => {
+                let status = child.wait().await.map_or_else(|error| error.to_string(), |status| status.to_string());
+                let log = instance.paths().stderr_log();
+                return Err(StartError::Exited { name: name.to_owned(), how: status, log });
+            }
+        }
+    }
+}
+
+fn spawn(
+    instance: &Instance,
+    launcher: &Launcher,
+    options: &StartOptions,
+) -> Result<(Child, ReadyWatcher), StartError> {
+    let mut args: Vec<OsString> = vec!["service".into(), "serve".into()];
+    args.extend(settings::read(instance)?.into_iter().map(OsString::from));
+    // The service takes the last of several, so what is asked now beats what was saved.
+    if let Some(controllers) = &options.controllers {
+        args.extend(["--controllers".into(), controllers.into()]);
+    }
+    if let Some(port) = options.secure_port {
+        args.extend(["--secure-port".into(), port.to_string().into()]);
+    }
+    args.extend(["-v".into(), launcher.verbosity.to_string().into()]);
+    args.extend(options.arguments.iter().map(OsString::from));
+
+    let failed = |source| StartError::Spawn { program: launcher.program.clone(), source };
+    let (watcher, childs_end) = ready::channel().map_err(failed)?;
+    let mut spawn = Spawn::new(&launcher.program).args(args).env(environment::INSTANCE, instance.suffix());
+    if instance.log_dir_is_given() {
+        // It may be relative, and the child has another working directory.
+        let log_dir = std::path::absolute(&instance.paths().log_dir).map_err(failed)?;
+        spawn = spawn.env(environment::LOG_DIR, log_dir);
+    }
+    spawn.cwd = Some(instance.paths().dir.clone());
+    let spawn = ready::pass_to_child(spawn.in_own_session(), childs_end);
+    Ok((spawn.spawn().map_err(failed)?, watcher))
+}
+
+/// Listens to a service that ran already. Returns whether it is ready; else it has gone.
+async fn follow(mut peer: Peer) -> Result<bool, StartError> {
+    let mut progress = Progress::default();
+    loop {
+        match peer.next().await? {
+            Some(Message::Ready(true)) => return Ok(true),
+            Some(Message::Phase(phase)) if phase != STOPPING => progress.show(&phase),
+            Some(_) => {}
+            None => {
+                peer.gone().await?;
+                return Ok(false);
+            }
+        }
+    }
+}
+
+/// Shows each phase once.
+#[derive(Default)]
+struct Progress(Vec<String>);
+
+impl Progress {
+    fn show(&mut self, phase: &str) {
+        if !self.0.iter().any(|shown| shown == phase) {
+            tracing::info!("waiting for {phase}");
+            self.0.push(phase.to_owned());
+        }
+    }
+
+    fn is_silent(&self) -> bool {
+        self.0.is_empty()
+    }
+}

@@ -1,0 +1,36 @@
+//! `svc status`: what is known of an instance, without touching it.
+
+use rdd_host::instance::Instance;
+use rdd_host::ready::Message;
+
+use crate::peer::{self, PeerError};
+use crate::settings;
+
+/// What is known of an instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Whether it exists.
+    pub created: bool,
+    /// The process id of its service, if that runs.
+    pub pid: Option<u32>,
+    /// Whether its service is ready.
+    pub ready: bool,
+}
+
+/// Why nothing is known.
+#[derive(Debug, thiserror::Error)]
+pub enum StatusError {
+    /// A running service could not be asked.
+    #[error(transparent)]
+    Peer(#[from] PeerError),
+}
+
+/// Returns what is known of an instance.
+pub async fn status(instance: &Instance) -> Result<Status, StatusError> {
+    let created = settings::exists(instance);
+    let Some(mut peer) = peer::find(instance).await? else {
+        return Ok(Status { created, pid: None, ready: false });
+    };
+    let ready = matches!(peer.next().await?, Some(Message::Ready(true)));
+    Ok(Status { created, pid: Some(peer.handle.pid()), ready })
+}

@@ -1,0 +1,119 @@
+//! `svc stop`: the service ends in good order.
+
+use std::io;
+use std::time::Duration;
+
+use rdd_host::instance::Instance;
+use rdd_host::lock::FileLock;
+use rdd_host::process::Signal;
+use rdd_host::ready::Message;
+use rdd_host::{files, process::Handle};
+
+use crate::board::STOPPING;
+use crate::deadline::{Deadline, DeadlineExceeded};
+use crate::peer::{self, Peer, PeerError};
+use crate::settings;
+
+/// How long a service may take to say that it has heard us, when nobody waits for its end.
+const HEARD: Duration = Duration::from_secs(2);
+
+/// How to stop.
+#[derive(Clone, Copy, Debug)]
+pub struct StopOptions {
+    /// Whether to wait until the service has ended.
+    pub wait: bool,
+    /// Until when.
+    pub deadline: Deadline,
+}
+
+/// Why the service still runs, or may.
+#[derive(Debug, thiserror::Error)]
+pub enum StopError {
+    /// It could not be asked.
+    #[error(transparent)]
+    Peer(#[from] PeerError),
+    /// It could not be signalled.
+    #[error("cannot signal {name:?} control plane with pid {pid}")]
+    Signal {
+        /// The instance.
+        name: String,
+        /// Its service.
+        pid: u32,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// It takes too long. It was told a second time, harder.
+    #[error("timed out waiting for {name:?} control plane with pid {pid} to stop")]
+    Deadline {
+        /// The instance.
+        name: String,
+        /// Its service.
+        pid: u32,
+        /// The cause.
+        #[source]
+        source: DeadlineExceeded,
+    },
+}
+
+/// Stops the service, if it runs.
+pub async fn stop(instance: &Instance, options: StopOptions) -> Result<(), StopError> {
+    let name = instance.name();
+    let Some(mut peer) = peer::find(instance).await? else {
+        if settings::exists(instance) {
+            tracing::info!("{name:?} control plane is already stopped");
+        } else {
+            tracing::info!("{name:?} control plane does not exist");
+        }
+        return Ok(());
+    };
+    signal(instance, &peer.handle, Signal::Interrupt)?;
+    if !options.wait {
+        // Whoever looks after us must not find a service that seems to stay.
+        let _ = tokio::time::timeout(HEARD, heard(&mut peer)).await;
+        tracing::info!("{name:?} control plane is stopping");
+        return Ok(());
+    }
+    match options.deadline.limit(peer.gone()).await {
+        Ok(gone) => gone?,
+        Err(source) => {
+            signal(instance, &peer.handle, Signal::Terminate)?;
+            return Err(StopError::Deadline { name: name.to_owned(), pid: peer.handle.pid(), source });
+        }
+    }
+    remove_dead_tokens(instance);
+    tracing::info!("{name:?} control plane has stopped");
+    Ok(())
+}
+
+/// Returns when the service has said that it stops, or has gone.
+async fn heard(peer: &mut Peer) {
+    let is_stopping = |message: &Message| matches!(message, Message::Phase(phase) if phase == STOPPING);
+    while let Ok(Some(message)) = peer.next().await {
+        if is_stopping(&message) {
+            return;
+        }
+    }
+}
+
+fn signal(instance: &Instance, handle: &Handle, signal: Signal) -> Result<(), StopError> {
+    handle.signal(signal).map_err(|source| StopError::Signal {
+        name: instance.name().to_owned(),
+        pid: handle.pid(),
+        source,
+    })
+}
+
+/// Removes the kubeconfig that a service which ended the hard way has left.
+fn remove_dead_tokens(instance: &Instance) {
+    let paths = instance.paths();
+    if !paths.config.exists() {
+        return;
+    }
+    // Only with the lock in hand: the file may be that of a service started since.
+    if let Ok(_lock) = FileLock::try_acquire(&paths.lock())
+        && let Err(error) = files::remove_file(&paths.config)
+    {
+        tracing::warn!("cannot remove {}: {error}", paths.config.display());
+    }
+}
