@@ -1,0 +1,30 @@
+//! `rdd limavm delete`.
+
+use clap::Args;
+
+use super::api::Vms;
+use super::flags::WaitFlags;
+use super::wait;
+use crate::context::Context;
+
+/// Arguments of `limavm delete`.
+#[derive(Args, Debug)]
+pub(crate) struct DeleteArgs {
+    /// The VM
+    name: String,
+    #[command(flatten)]
+    wait: WaitFlags,
+}
+
+/// Deletes the VM, its disk and its template's copy.
+pub(super) async fn run(args: &DeleteArgs, context: &Context) -> anyhow::Result<()> {
+    let deadline = args.wait.deadline();
+    let vms = Vms::connect(context).await?;
+    let vm = vms.find(&args.name).await?;
+    vms.delete(&vm).await?;
+    if args.wait.wait {
+        wait::gone(&vms, &vm, deadline).await?;
+    }
+    tracing::info!("LimaVM {:?} deleted from namespace {:?}", vm.name, vm.namespace);
+    Ok(())
+}

@@ -1,0 +1,194 @@
+//! What goes wrong between processes: two services, kills, deadlines, races.
+
+use std::fs;
+use std::process::Stdio;
+
+use rdd_host::process::Signal;
+
+use crate::sealed::{Sealed, check};
+
+#[test]
+fn a_second_service_is_refused_and_changes_nothing() {
+    let sealed = Sealed::new();
+    sealed.run(&["svc", "start"]);
+    let look = || (sealed.log(), fs::read_to_string(&sealed.instance().paths().config).expect("read"));
+    let before = look();
+    check(
+        &sealed.run(&["svc", "serve"]),
+        1,
+        "time=T level=fatal msg=\"control plane \\\"rancher-desktop-t\\\" is already running\"\n\
+         hint: see it with 'rdd svc status', stop it with 'rdd svc stop'\n",
+    );
+    assert_eq!(look(), before);
+    assert!(sealed.service().is_some());
+}
+
+#[test]
+fn after_a_kill_the_next_start_works() {
+    let sealed = Sealed::new();
+    sealed.run(&["svc", "start"]);
+    let first = sealed.service().expect("it runs");
+    let old_config = fs::read_to_string(&sealed.instance().paths().config).expect("read");
+    first.kill().expect("sent");
+    sealed.eventually("the lock is free", || !sealed.is_locked());
+    assert!(sealed.instance().paths().pid_file.exists(), "a killed service leaves its files");
+
+    // The number in the file is nobody's business.
+    fs::write(&sealed.instance().paths().pid_file, std::process::id().to_string()).expect("written");
+    let status = sealed.run(&["svc", "status"]).stderr;
+    assert!(status.contains("has been started: false") && status.contains("PID is: 0"), "{status}");
+    check(&sealed.run(&["svc", "stop"]), 0, "");
+
+    check(&sealed.run(&["svc", "start"]), 0, "");
+    let second = sealed.service().expect("it runs");
+    assert_ne!(first.pid(), second.pid());
+    assert_ne!(fs::read_to_string(&sealed.instance().paths().config).expect("read"), old_config);
+    check(&sealed.run(&["svc", "delete"]), 0, "");
+    assert!(!sealed.instance().paths().dir.exists());
+}
+
+#[test]
+fn leftovers_of_a_half_written_file_are_swept() {
+    let sealed = Sealed::new();
+    sealed.run(&["svc", "create"]);
+    let leftover = sealed.instance().paths().dir.join(".config.yaml.tmp-abc123");
+    fs::write(&leftover, "half").expect("written");
+    check(&sealed.run(&["svc", "start"]), 0, "");
+    assert!(!leftover.exists());
+}
+
+#[test]
+fn starts_at_once_end_with_one_service() {
+    let sealed = Sealed::new();
+    let starts: Vec<_> = (0..6)
+        .map(|_| {
+            let mut command = sealed.command(&["svc", "start"]);
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("rdd runs")
+        })
+        .collect();
+    for start in starts {
+        let output = start.wait_with_output().expect("waited");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let log_dir = sealed.instance().paths().log_dir.clone();
+    assert!(!log_dir.join("rdd.stderr.1.log").exists(), "the losers rotated nothing");
+    assert!(sealed.service().is_some());
+}
+
+#[test]
+fn a_stop_that_takes_too_long_is_told_and_gets_harder() {
+    let sealed = Sealed::new();
+    sealed.run(&["svc", "start"]);
+    let service = sealed.service().expect("it runs");
+    service.signal(Signal::Stop).expect("sent");
+    let ran = sealed.run(&["svc", "stop", "--timeout=50ms"]);
+    check(
+        &ran,
+        4,
+        "time=T level=error msg=\"timed out waiting for \\\"rancher-desktop-t\\\" control plane with pid PID to stop: \
+         context deadline exceeded\"\n\
+         hint: see what it does with 'rdd svc log -f', or wait longer with --timeout\n",
+    );
+    let ran = sealed.run(&["svc", "delete", "--timeout=50ms"]);
+    assert_eq!(ran.code, 4);
+    assert!(sealed.instance().paths().args_file.exists(), "nothing was removed");
+    service.signal(Signal::Continue).expect("sent");
+    sealed.eventually("the service has ended", || !sealed.is_locked());
+    check(&sealed.run(&["svc", "start"]), 0, "");
+}
+
+#[test]
+fn a_start_that_takes_too_long_leaves_the_service_alone() {
+    let sealed = Sealed::new();
+    let ran = sealed.run(&["svc", "start", "--timeout=1ns"]);
+    assert_eq!(ran.code, 4);
+    assert!(ran.stderr.contains("to be ready: context deadline exceeded"), "{}", ran.stderr);
+    check(&sealed.run(&["svc", "start"]), 0, "");
+}
+
+#[test]
+fn a_start_during_a_stop_waits_and_starts_anew() {
+    let sealed = Sealed::new();
+    sealed.run(&["svc", "start"]);
+    let first = sealed.service().expect("it runs").pid();
+    sealed.run(&["svc", "stop", "--wait=false"]);
+    check(&sealed.run(&["svc", "start"]), 0, "");
+    sealed.eventually("a new service runs", || sealed.service().is_some_and(|service| service.pid() != first));
+}
+
+#[test]
+fn why_a_service_did_not_start_is_told() {
+    let sealed = Sealed::new();
+    sealed.run(&["svc", "create"]);
+    // A file where a directory must be.
+    fs::create_dir_all(sealed.path(".local/state")).expect("made");
+    fs::write(sealed.path(".local/state/rancher-desktop-t"), "").expect("written");
+    let ran = sealed.run(&["svc", "start"]);
+    assert_eq!(ran.code, 1);
+    assert!(
+        ran.stderr
+            .contains("control plane failed to start: cannot write logs in HOME/.local/state/rancher-desktop-t: "),
+        "{}",
+        ran.stderr
+    );
+    fs::remove_file(sealed.path(".local/state/rancher-desktop-t")).expect("removed");
+    check(&sealed.run(&["svc", "start"]), 0, "");
+}
+
+#[test]
+fn a_damaged_store_is_named_and_kept() {
+    let sealed = Sealed::new();
+    sealed.run(&["svc", "create"]);
+    let db = sealed.instance().paths().db();
+    fs::create_dir_all(db.parent().expect("a directory")).expect("made");
+    fs::write(&db, "this is no database, but it may matter to somebody").expect("written");
+    let ran = sealed.run(&["svc", "start"]);
+    assert_eq!(ran.code, 1);
+    let message =
+        "control plane failed to start: cannot open the store HOME/.local/share/rancher-desktop-t/db/state.db: ";
+    assert!(ran.stderr.contains(message), "{}", ran.stderr);
+    assert!(fs::read(&db).expect("still there").starts_with(b"this is no database"));
+    assert!(!sealed.is_locked());
+    fs::remove_file(&db).expect("removed");
+    check(&sealed.run(&["svc", "start"]), 0, "");
+}
+
+#[test]
+fn damaged_settings_are_named() {
+    let sealed = Sealed::new();
+    sealed.run(&["svc", "create"]);
+    fs::write(&sealed.instance().paths().args_file, "{").expect("written");
+    let ran = sealed.run(&["svc", "start"]);
+    assert_eq!(ran.code, 1);
+    assert!(
+        ran.stderr.contains("HOME/.local/share/rancher-desktop-t/args.json is not a JSON array of flags"),
+        "{}",
+        ran.stderr
+    );
+    assert!(ran.stderr.contains("hint: correct the file, or begin anew with 'rdd svc delete'"), "{}", ran.stderr);
+}
+
+#[test]
+fn bad_saved_flags_leave_no_trace() {
+    let sealed = Sealed::new();
+    sealed.run(&["svc", "create"]);
+    fs::write(&sealed.instance().paths().args_file, "[\"--no-such-flag\"]").expect("written");
+    let ran = sealed.run(&["svc", "start"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.stderr.contains("unknown flag: --no-such-flag"), "{}", ran.stderr);
+    assert!(!sealed.instance().paths().pid_file.exists());
+}
+
+#[test]
+fn signals_stop_a_service_in_the_foreground() {
+    for signal in [Signal::Interrupt, Signal::Terminate] {
+        let sealed = Sealed::new();
+        let mut command = sealed.command(&["svc", "serve"]);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("rdd runs");
+        sealed.eventually("the kubeconfig is there", || sealed.instance().paths().config.exists());
+        sealed.service().expect("it runs").signal(signal).expect("sent");
+        assert!(child.wait().expect("waited").success());
+        assert!(!sealed.instance().paths().config.exists());
+        assert!(!sealed.instance().paths().log_dir.exists(), "in the foreground, the log is on standard error");
+    }
+}
