@@ -105,48 +105,108 @@ fn arrows(packages: &[Package], problems: &mut Vec<String>) {
     }
 }
 
-/// Modules at the top of a crate import each other in one direction only.
+/// Files of a crate import each other in one direction only. Faces (`lib.rs`, `mod.rs`) stand apart: they hand on what
+/// is below them, and what is below may use what they define (docs of style, "Platforms").
 fn circles(package: &Package, problems: &mut Vec<String>) -> Result<()> {
-    let mut arrows: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let source = package.dir.join("src");
-    for file in rust_files(&source)? {
+    let files = rust_files(&source)?;
+    let modules: BTreeMap<Vec<String>, &PathBuf> =
+        files.iter().map(|file| (module_path(file.strip_prefix(&source).expect("listed below it")), file)).collect();
+    let mut arrows: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (module, file) in &modules {
         let inside = file.strip_prefix(&source).expect("listed below it");
-        let first = inside.components().next().expect("a file has a name").as_os_str().to_string_lossy().into_owned();
-        let module = first.trim_end_matches(".rs").to_owned();
-        if EMPTY_NAMES.contains(&module.as_str()) {
+        if module.iter().any(|name| EMPTY_NAMES.contains(&name.as_str())) {
             problems.push(format!("{}: {} says nothing about what is in it", package.name, inside.display()));
         }
-        if ["lib", "main", "tests"].contains(&module.as_str()) || inside.ends_with("tests.rs") {
+        if is_face(inside) || inside.ends_with("tests.rs") || module.first().is_some_and(|name| name == "tests") {
             continue;
         }
-        let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-        let to = arrows.entry(module.clone()).or_default();
-        for line in code.lines().filter(|line| !line.trim_start().starts_with("//")) {
-            to.extend(crate_paths(line).filter(|name| *name != module).map(str::to_owned));
+        let code: String = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+        let to = arrows.entry(inside.display().to_string()).or_default();
+        for path in paths(&code, module) {
+            let target = (1..=path.len()).rev().find_map(|length| modules.get_key_value(&path[..length]));
+            if let Some((target, file)) = target
+                && target != module
+                && !is_face(file)
+            {
+                to.insert(file.strip_prefix(&source).expect("listed below it").display().to_string());
+            }
         }
     }
     for start in arrows.keys() {
         if let Some(path) = way_back(&arrows, start) {
-            // Each circle is told once, by its first module.
+            // Each circle is told once, by its first file.
             if path.iter().min() == Some(start) {
-                problems.push(format!("{}: modules in a circle: {} → {start}", package.name, path.join(" → ")));
+                problems.push(format!("{}: files in a circle: {} → {start}", package.name, path.join(" → ")));
             }
         }
     }
     Ok(())
 }
 
-/// Returns the first names of the `crate::` paths in a line, also inside `crate::{…}`.
-fn crate_paths(line: &str) -> impl Iterator<Item = &str> {
-    line.match_indices("crate::").filter(|(at, _)| !line[..*at].ends_with('$')).flat_map(|(at, found)| {
-        let rest = &line[at + found.len()..];
-        let group = rest.strip_prefix('{').map(|inside| inside.split('}').next().unwrap_or(inside));
-        let parts: Vec<&str> = group.map_or_else(|| vec![rest], |inside| inside.split(',').map(str::trim).collect());
-        parts.into_iter().map(|part| {
-            let end = part.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(part.len());
-            &part[..end]
-        })
+fn is_face(file: &Path) -> bool {
+    ["lib.rs", "main.rs", "mod.rs"].iter().any(|face| file.ends_with(face))
+}
+
+/// Returns the module that a file below `src` is, by its names from the crate down.
+fn module_path(inside: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        inside.with_extension("").components().map(|name| name.as_os_str().to_string_lossy().into_owned()).collect();
+    if is_face(inside) {
+        names.pop();
+    }
+    names
+}
+
+/// Returns the paths within the crate that a text names, by `crate::…` and `super::…`, each alternative of a `{…}`
+/// apart. `module` is the one that the text stands in.
+fn paths(code: &str, module: &[String]) -> Vec<Vec<String>> {
+    let mut found = Vec::new();
+    for (at, root) in code.match_indices("crate::").chain(code.match_indices("super::")) {
+        let before = code[..at].chars().next_back();
+        if before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '$' || c == ':') {
+            continue;
+        }
+        let mut rest = &code[at + root.len()..];
+        let mut start = if root == "super::" { module[..module.len().saturating_sub(1)].to_vec() } else { Vec::new() };
+        while let Some(further) = rest.strip_prefix("super::") {
+            start.pop();
+            rest = further;
+        }
+        branch(rest, &start, &mut found);
+    }
+    found
+}
+
+/// Follows one path, and each alternative of its groups; returns what stands behind it.
+fn branch<'a>(text: &'a str, start: &[String], found: &mut Vec<Vec<String>>) -> &'a str {
+    let mut path = start.to_vec();
+    let mut rest = text.trim_start();
+    loop {
+        if let Some(mut inside) = rest.strip_prefix('{') {
+            loop {
+                inside = branch(inside, &path, found).trim_start();
+                match inside.strip_prefix(',') {
+                    Some(further) if !further.trim_start().starts_with('}') => inside = further,
+                    Some(further) => return further.trim_start().strip_prefix('}').unwrap_or_default(),
+                    None => return inside.strip_prefix('}').unwrap_or_default(),
+                }
+            }
+        }
+        let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+        path.push(rest[..end].to_owned());
+        rest = &rest[end..];
+        match rest.strip_prefix("::") {
+            Some(further) => rest = further,
+            None => break,
+        }
+    }
+    found.push(path);
+    rest.trim_start().strip_prefix("as ").map_or(rest, |alias| {
+        let alias = alias.trim_start();
+        &alias[alias.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(alias.len())..]
     })
 }
 
@@ -185,11 +245,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_of_a_line_are_found() {
-        let names = |line| crate_paths(line).collect::<Vec<_>>();
-        assert_eq!(names("use crate::store::Store;"), ["store"]);
-        assert_eq!(names("use crate::{a::B, c};"), ["a", "c"]);
-        assert_eq!(names("pub(crate) fn f() {}"), [] as [&str; 0]);
+    fn paths_of_a_text_are_found() {
+        let check = |code: &str, expect: &[&str]| {
+            let module = ["outer", "inner"].map(str::to_owned);
+            let found: Vec<_> = paths(code, &module).iter().map(|path| path.join("::")).collect();
+            assert_eq!(found, expect, "{code}");
+        };
+        check("use crate::store::Store;", &["store::Store"]);
+        check("use crate::{a::B, c};", &["a::B", "c"]);
+        check("use crate::{a::{self as b, C}, d as e, f,};", &["a::self", "a::C", "d", "f"]);
+        check("use super::leaf::L; super::super::top::t()", &["outer::leaf::L", "top::t"]);
+        check("pub(crate) fn f() {} $crate::x!() other_crate::y", &[]);
+    }
+
+    #[test]
+    fn files_are_modules() {
+        let check = |file: &str, expect: &[&str]| assert_eq!(module_path(Path::new(file)), expect, "{file}");
+        check("lib.rs", &[]);
+        check("log/mod.rs", &["log"]);
+        check("log/open.rs", &["log", "open"]);
     }
 
     #[test]

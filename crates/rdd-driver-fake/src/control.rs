@@ -7,6 +7,11 @@ pub(crate) const SOCKET: &str = "fake.sock";
 /// The process id, for people.
 pub(crate) const VM_TYPE: &str = "fake";
 
+/// QEMU's words for a port that is taken.
+pub(crate) fn port_taken_words(port: u16) -> String {
+    format!("Could not set up host forwarding rule 'tcp:127.0.0.1:{port}-:22'")
+}
+
 /// What a driver asks of a VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

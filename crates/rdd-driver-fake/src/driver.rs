@@ -13,7 +13,7 @@ use rdd_machine::driver::{ConfigProblem, Driver, DriverError, StartOptions, Vm};
 use rdd_machine_dir::MachineDir;
 use tokio::time::{Instant, sleep};
 
-use crate::control::{SOCKET, VM_TYPE};
+use crate::control::{SOCKET, VM_TYPE, port_taken_words};
 use crate::process::Arguments;
 use crate::scenario::{Scenario, ScenarioError};
 use crate::vm::{Control, FakeVm, Process};
@@ -26,11 +26,6 @@ const TRY_AGAIN: Duration = Duration::from_millis(2);
 #[derive(Clone, Debug)]
 pub struct FakeDriver {
     command: Vec<OsString>,
-}
-
-/// QEMU's words for a port that is taken.
-pub(crate) fn port_taken_words(port: u16) -> String {
-    format!("Could not set up host forwarding rule 'tcp:127.0.0.1:{port}-:22'")
 }
 
 impl FakeDriver {

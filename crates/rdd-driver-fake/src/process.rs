@@ -12,7 +12,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::time::{sleep, timeout};
 
-use crate::control::{Command, Message, Request, SOCKET, VM_TYPE};
+use crate::control::{Command, Message, Request, SOCKET, VM_TYPE, port_taken_words};
 use crate::guest::{self, Guest};
 use crate::scenario::Scenario;
 
@@ -87,7 +87,7 @@ async fn run(arguments: Arguments) -> Result<i32, String> {
         return Err(reason.clone());
     }
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, ssh_port)).await.map_err(|error| match error.kind() {
-        std::io::ErrorKind::AddrInUse => super::driver::port_taken_words(ssh_port),
+        std::io::ErrorKind::AddrInUse => port_taken_words(ssh_port),
         _ => error.to_string(),
     })?;
     let pid_file = dir.join(format!("{VM_TYPE}.pid"));

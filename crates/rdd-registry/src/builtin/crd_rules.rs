@@ -6,11 +6,13 @@ use rdd_schema::jsonpath::JsonPath;
 use rdd_schema::validation::{dns1035_label, dns1123_subdomain};
 use serde_json::{Value, json};
 
-use crate::builtin::custom_resource_definition::text;
-
 const APPROVED_ANNOTATION: &str = "api-approved.kubernetes.io";
 const SELECTABLE_FIELDS_LIMIT: usize = 8;
 const WARNING_LIMIT: usize = 256;
+
+pub(super) fn text<'a>(value: &'a Value, path: &str) -> &'a str {
+    value.pointer(path).and_then(Value::as_str).unwrap_or_default()
+}
 
 pub(super) fn name(crd: &Value, errors: &mut Vec<FieldError>) {
     let expect = format!("{}.{}", text(crd, "/spec/names/plural"), text(crd, "/spec/group"));

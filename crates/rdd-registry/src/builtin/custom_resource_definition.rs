@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use rdd_api::{FieldError, object};
 use serde_json::{Value, json};
 
-use crate::builtin::crd_rules as rules;
+use crate::builtin::crd_rules::{self as rules, text};
 use crate::conditions::set_condition;
 use crate::crd::storage_version_name;
 use crate::strategy::Strategy;
@@ -14,10 +14,6 @@ use crate::strategy::Strategy;
 pub const CLEANUP_FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
 
 pub(crate) struct CrdStrategy;
-
-pub(super) fn text<'a>(value: &'a Value, path: &str) -> &'a str {
-    value.pointer(path).and_then(Value::as_str).unwrap_or_default()
-}
 
 fn set_default(value: &mut Value, key: &str, default: impl FnOnce() -> Value) {
     let missing = match value.get(key) {

@@ -1,7 +1,8 @@
 //! The open log: appending a batch in one durable transaction, thinning, and reading.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rdd_host::lock::FileLock;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
@@ -223,7 +224,7 @@ impl Reader {
         let shared = guard.as_mut().ok_or(LogError::Closed)?;
         let Some(path) = &self.path else { return work(shared) };
         // Opened while the shared one is open, so while the database is certainly ours.
-        let mut own = super::open::plain_connection(path, OpenFlags::empty())?;
+        let mut own = plain_connection(path, OpenFlags::empty())?;
         drop(guard);
         work(&mut own)
     }
@@ -231,6 +232,14 @@ impl Reader {
     fn close(&self) {
         close(&self.handle);
     }
+}
+
+/// Opens a connection that takes the path as it is, and waits a while for another connection's lock.
+pub(crate) fn plain_connection(path: &Path, more: OpenFlags) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | more;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    Ok(connection)
 }
 
 /// Removes the rows that compaction from one revision to another makes superfluous: what the rows in between replaced

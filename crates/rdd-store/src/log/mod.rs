@@ -11,7 +11,7 @@ mod connection;
 mod open;
 mod replay;
 
-pub(crate) use connection::{Log, LogError, Reader, Record};
+pub(crate) use connection::{Log, LogError, Reader, Record, plain_connection};
 pub use open::OpenError;
 pub(crate) use open::open;
-pub(crate) use open::{PRIVATE, mark_as_backup, plain_connection};
+pub(crate) use open::{PRIVATE, mark_as_backup};

@@ -3,13 +3,12 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use rdd_host::files;
 use rdd_host::lock::{FileLock, LockError};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::connection::{self, Log, Reader};
+use super::connection::{self, Log, Reader, plain_connection};
 use crate::Location;
 
 /// The mode of a database and of its copies.
@@ -132,14 +131,6 @@ pub(crate) fn open(location: &Location) -> Result<Log, OpenError> {
             Log::new(writer, reader, Some(lock)).map_err(|source| failed(path, source))
         }
     }
-}
-
-/// Opens a connection that takes the path as it is, and waits a while for another connection's lock.
-pub(crate) fn plain_connection(path: &Path, more: OpenFlags) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | more;
-    let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(Duration::from_secs(5))?;
-    Ok(connection)
 }
 
 /// Notes in a copy of the database that it is a copy: who opens it goes on behind every revision given out since.
