@@ -8,6 +8,7 @@ mod bench;
 mod check;
 mod demo;
 mod guest;
+mod images;
 mod packages;
 mod shell;
 mod test;
@@ -37,6 +38,8 @@ enum Command {
     Guest(guest::GuestArgs),
     /// Measures the figures of PROMISES.md, side by side in one run.
     Bench(bench::BenchArgs),
+    /// Pins the public cloud images in `examples/` to their newest builds and digests.
+    Images,
     /// Checks rooms, arrows and circles only.
     Tidy,
 }
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Command::Check => check::run(),
         Command::Guest(args) => guest::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Images => images::run(),
         Command::Tidy => tidy::run(),
     };
     match outcome {

@@ -23,6 +23,8 @@ pub const SSH: Need = Need { program: "ssh", package: "openssh-client" };
 pub const MKE2FS: Need = Need { program: "mke2fs", package: "e2fsprogs" };
 /// Strips kernel modules.
 pub const STRIP: Need = Need { program: "strip", package: "binutils" };
+/// Fetches the lists of public images.
+pub const CURL: Need = Need { program: "curl", package: "curl" };
 /// Makes a Debian root file system.
 pub const MMDEBSTRAP: Need = Need { program: "mmdebstrap", package: "mmdebstrap" };
 /// Makes and checks disk images.
