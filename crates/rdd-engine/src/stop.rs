@@ -69,7 +69,7 @@ impl Actor {
         let socket = self.dir.ha_sock();
         let name = self.dir.name();
         let tell = |waiting_for| self.seen.publish(Phase::Stopping { waiting_for });
-        if !asked(timeout(ANSWER, link::ask_to_stop(&socket, grace, false)).await) {
+        if !asked(timeout(reaction(grace), link::ask_to_stop(&socket, grace, false)).await) {
             // It may not listen yet; the signal means the same.
             if let Err(error) = hostagent.child.signal(Signal::Terminate) {
                 tracing::warn!(machine = %name, %error, "cannot signal the hostagent");
@@ -117,7 +117,9 @@ impl Actor {
         let holds = || matches!(self.standing(), Standing::HostagentOnly | Standing::Running);
         while holds() {
             let (old, until) = match link::peer(&socket).await {
-                Ok(old) if asked(timeout(ANSWER, link::ask_to_stop(&socket, grace, false)).await) => (old, deadline),
+                Ok(old) if asked(timeout(reaction(grace), link::ask_to_stop(&socket, grace, false)).await) => {
+                    (old, deadline)
+                }
                 Ok(old) => {
                     signal(&old, Signal::Terminate);
                     (old, Instant::now() + reaction(grace))
@@ -262,8 +264,8 @@ fn asked<E: std::fmt::Display>(answer: Result<Result<(), E>, tokio::time::error:
     }
 }
 
-/// Returns how long a hostagent that does not answer may take to react to a signal. Most of the grace
-/// period is the guest's.
+/// Returns how long a hostagent may take to answer, and again to react to a signal. Most of the grace period is the
+/// guest's.
 fn reaction(grace: Duration) -> Duration {
     ANSWER.min(grace / 4)
 }

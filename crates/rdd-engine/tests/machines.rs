@@ -438,7 +438,7 @@ async fn a_guest_is_asked_even_if_its_hostagent_hangs() {
             house.renew_engine();
             machine = house.machine(name);
         }
-        machine.want(Wanted::Off { grace: Duration::from_secs(8) });
+        machine.want(Wanted::Off { grace: Duration::from_secs(12) });
         let stopped = until(&machine, |p| matches!(p, Phase::Stopped { .. })).await;
         assert_eq!(stopped, Phase::Stopped { by: Some(Rung::Hostagent), detail: None }, "{name}");
     }
