@@ -4,9 +4,11 @@
 //! strings; a key that stands twice is an error. Printing: keys sorted, two spaces, lists not
 //! indented inside maps, `|` for texts of several lines.
 
+mod kyaml;
 mod parse;
 mod print;
 
+pub use kyaml::print_kyaml;
 pub use parse::{YamlError, parse, parse_documents, parse_lenient};
 pub use print::print;
 

@@ -41,9 +41,9 @@ fn convert(error: &serde_saphyr::Error, first_line: u64) -> YamlError {
 
 /// Reads one document; an empty text is null. JSON is YAML.
 pub fn parse(text: &str) -> Result<Value, YamlError> {
-    let mut documents = split(text);
+    let mut documents = split(text).filter(|(_, text)| !is_blank(text));
     let first = documents.next();
-    match documents.find(|(_, text)| !is_blank(text)) {
+    match documents.next() {
         Some((line, _)) => {
             let message = "yaml: expected one document, found more".to_owned();
             Err(YamlError { message, line: Some(line + 1) })

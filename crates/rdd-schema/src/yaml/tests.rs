@@ -3,7 +3,57 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{parse, parse_documents, print};
+use super::{parse, parse_documents, print, print_kyaml};
+
+#[test]
+fn one_document_may_have_its_mark() {
+    for text in ["---\na: 1\n", "# first\n---\na: 1\n...\n", "a: 1\n---\n", "%YAML 1.1\n---\na: 1"] {
+        assert_eq!(parse(text), Ok(json!({"a": 1})), "{text}");
+    }
+    let error = parse("---\na: 1\n---\nb: 2\n").unwrap_err();
+    assert_eq!(error.line, Some(4));
+}
+
+#[test]
+fn kyaml_is_what_kubectl_prints() {
+    let value = json!({
+        "apiVersion": "v1", "12": 1, "a.b/c-d": "x", "on": null, "é": true, "f": 1.5e-7, "": [],
+        "maps": [{}, {"a": 1}], "lists": [[1], ["b"]], "mixed": [1, {"a": 2e21}],
+        "quoted": "a\t\"b\"\\\u{1}", "lines": "a\n b\n",
+    });
+    let expect = r#"---
+{
+  "": [],
+  "12": 1,
+  a.b/c-d: "x",
+  apiVersion: "v1",
+  "f": 1.5e-7,
+  lines: "\
+     a\n\
+    \ b\n\
+    ",
+  lists: [[
+    1,
+  ], [
+    "b",
+  ]],
+  maps: [{}, {
+    a: 1,
+  }],
+  mixed: [
+    1,
+    {
+      a: 2e+21,
+    },
+  ],
+  "on": null,
+  quoted: "a	\"b\"\\\x01",
+  é: true,
+}
+"#;
+    assert_eq!(print_kyaml(&value), expect);
+    assert_eq!(parse(expect).unwrap(), value);
+}
 
 #[test]
 fn scalars_are_read_as_kubectl_reads_them() {
@@ -185,6 +235,8 @@ proptest! {
         let text = print(&value);
         let again = parse(&text);
         prop_assert_eq!(again.as_ref(), Ok(&value), "{}", text);
+        let text = print_kyaml(&value);
+        prop_assert_eq!(parse(&text), Ok(value), "{}", text);
     }
 
     #[test]
