@@ -9,6 +9,7 @@ mod check;
 mod demo;
 mod guest;
 mod images;
+mod kubectl;
 mod packages;
 mod shell;
 mod test;

@@ -25,6 +25,8 @@ pub const MKE2FS: Need = Need { program: "mke2fs", package: "e2fsprogs" };
 pub const STRIP: Need = Need { program: "strip", package: "binutils" };
 /// Fetches the lists of public images.
 pub const CURL: Need = Need { program: "curl", package: "curl" };
+/// Downloads Python packages.
+pub const PIP: Need = Need { program: "pip3", package: "python3-pip" };
 /// Makes a Debian root file system.
 pub const MMDEBSTRAP: Need = Need { program: "mmdebstrap", package: "mmdebstrap" };
 /// Makes and checks disk images.

@@ -10,7 +10,7 @@ use clap::Args;
 use serde_json::Value;
 
 use crate::guest::{self, GuestKind};
-use crate::{check, packages, shell};
+use crate::{check, kubectl, packages, shell};
 
 /// Arguments of `cargo xtask test`.
 #[derive(Args)]
@@ -73,7 +73,10 @@ pub fn run(args: &TestArgs) -> Result<()> {
         guest::ensure(GuestKind::Micro)?;
         guest::ensure(GuestKind::Debian)?;
     }
-    let old_kubectl = if wanted(30) || wanted(50) { Some(old_kubectl()?) } else { None };
+    let kubectls = match wanted(30) || wanted(50) {
+        true => vec![("RDD_TEST_KUBECTL", kubectl::recent()?), ("RDD_TEST_KUBECTL_OLD", kubectl::old()?)],
+        false => Vec::new(),
+    };
     if !args.no_check && args.floor.is_none() {
         check::run()?;
     }
@@ -88,9 +91,7 @@ pub fn run(args: &TestArgs) -> Result<()> {
             let mut command = Command::new(&binary.executable);
             command.current_dir(&binary.dir).stdin(Stdio::null()).env("CARGO_MANIFEST_DIR", &binary.dir);
             command.env("RDD_TEST_GUESTS", shell::target_dir().join("guest"));
-            if let Some(kubectl) = &old_kubectl {
-                command.env("RDD_TEST_KUBECTL_OLD", kubectl);
-            }
+            command.envs(kubectls.iter().map(|(name, path)| (name, path)));
             if floor == 60 {
                 // Two emulated guests at once on two cores only make each other late.
                 command.arg("--test-threads=1");
@@ -142,28 +143,4 @@ fn build() -> Result<Vec<TestBinary>> {
     }
     binaries.sort_by(|a, b| (&a.package, &a.name).cmp(&(&b.package, &b.name)));
     Ok(binaries)
-}
-
-/// Returns Debian's kubectl 1.20, unpacked from its package, not installed.
-fn old_kubectl() -> Result<PathBuf> {
-    let dir = shell::target_dir().join("kubectl-1.20");
-    let kubectl = dir.join("kubernetes-client/usr/bin/kubectl");
-    if kubectl.is_file() {
-        return Ok(kubectl);
-    }
-    packages::ensure_lists()?;
-    shell::step("unpacking kubectl 1.20", || {
-        let parent = dir.parent().expect("it lies in target");
-        std::fs::create_dir_all(parent)?;
-        let work = tempfile::Builder::new().prefix(".kubectl-").tempdir_in(parent)?;
-        packages::unpack(&["kubernetes-client"], work.path())?;
-        if dir.exists() {
-            std::fs::remove_dir_all(&dir)?;
-        }
-        Ok(std::fs::rename(work.keep(), &dir)?)
-    })?;
-    if !kubectl.is_file() {
-        bail!("package kubernetes-client holds no usr/bin/kubectl");
-    }
-    Ok(kubectl)
 }

@@ -228,15 +228,8 @@ fn way_back(arrows: &BTreeMap<String, BTreeSet<String>>, start: &str) -> Option<
 }
 
 fn rust_files(dir: &Path) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))? {
-        let path = entry?.path();
-        if path.is_dir() {
-            files.extend(rust_files(&path)?);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            files.push(path);
-        }
-    }
+    let mut files = shell::files_below(dir)?;
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "rs"));
     Ok(files)
 }
 

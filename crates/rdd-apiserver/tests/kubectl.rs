@@ -1,7 +1,8 @@
-//! Floor 30: the real kubectl, the one on PATH and, where `RDD_TEST_KUBECTL_OLD` names it, an old
-//! one (1.20, legacy discovery, OpenAPI v2 only).
+//! Floor 30: the real kubectl: a recent one, the same on every machine (`RDD_TEST_KUBECTL`), an old one (1.20, legacy
+//! discovery, OpenAPI v2 only; `RDD_TEST_KUBECTL_OLD`), and the one on PATH.
 //!
-//! Each scenario has a server and a home of its own. Without a kubectl it says so and passes.
+//! Each scenario has a server and a home of its own. `cargo xtask test` brings the first two; without a kubectl a
+//! scenario says so and passes.
 
 mod support;
 
@@ -67,7 +68,8 @@ impl Kubectl {
         let output = self.run(args, stdin).await;
         let (out, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "kubectl {args:?} failed: {error}{out}");
-        out.into_owned()
+        // From 1.34 on, kubectl says from where; each scenario has its objects in `default`.
+        out.replace(" deleted from default namespace", " deleted")
     }
 
     /// Runs a command that must fail; returns its complaint.
@@ -332,35 +334,29 @@ fn on_path() -> Option<PathBuf> {
     std::env::split_paths(&path).map(|dir| dir.join("kubectl")).find(|file| file.is_file())
 }
 
-fn old() -> Option<PathBuf> {
-    std::env::var_os("RDD_TEST_KUBECTL_OLD").map(PathBuf::from)
+fn named(variable: &str) -> Option<PathBuf> {
+    std::env::var_os(variable).map(PathBuf::from)
 }
 
 macro_rules! scenarios {
+    ($kubectl:ident = $binary:expr, old: $old:literal, $missing:literal: $($scenario:ident),* $(,)?) => {
+        mod $kubectl {
+            use super::*;
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $scenario() {
+                let Some(binary) = $binary else {
+                    return eprintln!(concat!("skipped: ", $missing));
+                };
+                let k = Kubectl::start(binary, $old).await;
+                super::$scenario(&k).await;
+                k.live.stop().await;
+            })*
+        }
+    };
     ($($scenario:ident),* $(,)?) => {
-        mod current {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $scenario() {
-                let Some(binary) = super::on_path() else {
-                    return eprintln!("skipped: there is no kubectl on PATH");
-                };
-                let k = super::Kubectl::start(binary, false).await;
-                super::$scenario(&k).await;
-                k.live.stop().await;
-            })*
-        }
-
-        mod old {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $scenario() {
-                let Some(binary) = super::old() else {
-                    return eprintln!("skipped: RDD_TEST_KUBECTL_OLD names no kubectl");
-                };
-                let k = super::Kubectl::start(binary, true).await;
-                super::$scenario(&k).await;
-                k.live.stop().await;
-            })*
-        }
+        scenarios!(recent = named("RDD_TEST_KUBECTL"), old: false, "RDD_TEST_KUBECTL names no kubectl": $($scenario),*);
+        scenarios!(old = named("RDD_TEST_KUBECTL_OLD"), old: true, "RDD_TEST_KUBECTL_OLD names no kubectl": $($scenario),*);
+        scenarios!(installed = on_path(), old: false, "there is no kubectl on PATH": $($scenario),*);
     };
 }
 

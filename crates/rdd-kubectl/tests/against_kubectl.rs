@@ -9,6 +9,7 @@
 
 mod support;
 
+use std::ffi::OsString;
 use std::process::{Command, Stdio};
 
 use support::{Answer, Live, Row, Verdict, normalize, run_ours, table::rows};
@@ -71,8 +72,13 @@ fn difference(row: &Row, expect: &Answer, got: &Answer) -> String {
     text
 }
 
+/// The one that `cargo xtask test` hands over, the same on every machine, else the one on PATH.
+fn kubectl() -> OsString {
+    std::env::var_os("RDD_TEST_KUBECTL").unwrap_or_else(|| "kubectl".into())
+}
+
 fn has_kubectl() -> bool {
-    Command::new("kubectl")
+    Command::new(kubectl())
         .args(["version", "--client"])
         .stdin(Stdio::null())
         .output()
@@ -81,7 +87,7 @@ fn has_kubectl() -> bool {
 
 fn run_kubectl(live: &Live, row: &Row) -> Answer {
     use std::io::Write as _;
-    let mut command = Command::new("kubectl");
+    let mut command = Command::new(kubectl());
     command.args(live.args(row)).env_clear().env("HOME", live.path()).env("KUBE_EDITOR", row.editor);
     // In the environment, not as flags: flags before an unknown command are an error of its own.
     command.env("KUBECONFIG", live.kubeconfig()).env("KUBECACHEDIR", live.path().join("cache"));

@@ -63,7 +63,7 @@ fn waits_end_when_it_holds() {
     let hold = r#"patch wd w1 --type=merge -p {"metadata":{"finalizers":["example.com/hold"]}}"#;
     assert_eq!(ours(&live, hold).code, 0);
     let late = ours(&live, "delete wd w1 --timeout=100ms");
-    assert_eq!(late.out, "widget.example.com \"w1\" deleted\n");
+    assert_eq!(late.out, "widget.example.com \"w1\" deleted from default namespace\n");
     assert_eq!((late.code, late.err.as_str()), (1, "error: timed out waiting for the condition on widgets/w1\n"));
     let release = r#"patch wd w1 --type=merge -p {"metadata":{"finalizers":null}}"#;
     let gone = meanwhile(&live, "wait --for=delete wd/w1 --timeout=30s", &[release]);

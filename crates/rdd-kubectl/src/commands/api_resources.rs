@@ -5,7 +5,7 @@ use clap::Args;
 use crate::context::Context;
 use crate::discovery::Resource;
 use crate::failure::Failure;
-use crate::print::align_rows;
+use crate::print::{align_rows, unknown_form};
 
 /// List the kinds that the server serves
 #[derive(Args, Debug)]
@@ -41,8 +41,15 @@ pub(crate) struct ApiResourcesArgs {
 
 /// Runs the command.
 pub(crate) async fn run(context: &Context, args: &ApiResourcesArgs) -> Result<(), Failure> {
-    if !matches!(args.output.as_str(), "" | "wide" | "name") {
-        return Err(Failure::message(format!("--output {} is not available", args.output)));
+    match args.output.as_str() {
+        "" | "wide" | "name" => {}
+        form @ ("json" | "yaml" | "kyaml") => {
+            return Err(Failure::message(format!(
+                "output format \"{form}\" is not supported\nhint: use -o wide, or 'rdd kubectl', which hands over to an \
+                 installed kubectl"
+            )));
+        }
+        form => return Err(unknown_form(form, "json,kyaml,name,wide,yaml")),
     }
     let is_wanted = |r: &&Resource| {
         r.is_preferred

@@ -68,6 +68,11 @@ pub(crate) fn run(context: &Context, args: &ConfigArgs) -> Result<(), Failure> {
             if !raw {
                 redact(&mut config);
             }
+            if let Some(config) = config.as_object_mut()
+                && config.get("preferences").is_some_and(|p| p.as_object().is_some_and(serde_json::Map::is_empty))
+            {
+                config.remove("preferences");
+            }
             let form = match print.form(false)? {
                 Form::Human { .. } => Form::Yaml,
                 form => form,
@@ -109,7 +114,7 @@ fn read(context: &Context) -> Result<Value, Failure> {
         .map_err(|error| Failure::message(format!("error loading config file \"{}\": {error}", path.display())))?;
     if config.is_null() {
         config = serde_json::json!({"apiVersion": "v1", "kind": "Config", "clusters": null, "contexts": null,
-            "current-context": "", "preferences": {}, "users": null});
+            "current-context": "", "users": null});
     }
     Ok(config)
 }

@@ -127,19 +127,19 @@ pub(crate) async fn run(context: &Context, args: &CreateArgs) -> Result<(), Fail
         Some(What::Namespace { name, write }) => {
             let name = one_name("namespace", name)?;
             let object = json!({"apiVersion": "v1", "kind": "Namespace",
-                "metadata": {"creationTimestamp": null, "name": name}, "spec": {}, "status": {}});
+                "metadata": {"name": name}, "spec": {}, "status": {}});
             post(context, write, object).await
         }
         Some(What::Serviceaccount { name, write }) => {
             let name = one_name("serviceaccount", name)?;
             let object = json!({"apiVersion": "v1", "kind": "ServiceAccount",
-                "metadata": {"creationTimestamp": null, "name": name}});
+                "metadata": {"name": name}});
             post(context, write, object).await
         }
         Some(What::Configmap { name, data, write }) => {
             let name = one_name("configmap", name)?;
             let mut object = json!({"apiVersion": "v1", "kind": "ConfigMap",
-                "metadata": {"creationTimestamp": null, "name": name}});
+                "metadata": {"name": name}});
             for (key, bytes) in data.read("ConfigMap", name)? {
                 match String::from_utf8(bytes) {
                     Ok(text) => object["data"][key] = text.into(),
@@ -151,7 +151,7 @@ pub(crate) async fn run(context: &Context, args: &CreateArgs) -> Result<(), Fail
         Some(What::Secret(SecretKind::Generic { name, data, kind, write })) => {
             let name = one_name("secret generic", name)?;
             let mut object = json!({"apiVersion": "v1", "kind": "Secret",
-                "metadata": {"creationTimestamp": null, "name": name}});
+                "metadata": {"name": name}});
             if let Some(kind) = kind {
                 object["type"] = kind.as_str().into();
             }

@@ -193,7 +193,11 @@ async fn one(
     } else {
         let done = if args.force { "force deleted" } else { "deleted" };
         let kind = found.resource.lower_kind();
-        context.console.line(&format!("{kind} \"{}\" {done}{suffix}", found.name))?;
+        let from = match &found.namespace {
+            Some(namespace) => format!(" from {namespace} namespace"),
+            None => String::new(),
+        };
+        context.console.line(&format!("{kind} \"{}\" {done}{from}{suffix}", found.name))?;
     }
     Ok(uid)
 }

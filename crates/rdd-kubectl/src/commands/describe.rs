@@ -143,12 +143,7 @@ fn service_account(found: &Found) -> String {
         let names: Vec<&str> = list.into_iter().flatten().filter_map(|s| s["name"].as_str()).collect();
         if names.is_empty() { "<none>".to_owned() } else { names.join("\n\t") }
     };
-    head(found)
-        + &format!(
-            "Image pull secrets:\t{}\nMountable secrets:\t{}\nTokens:\t<none>\n",
-            names("imagePullSecrets"),
-            names("secrets")
-        )
+    head(found) + &format!("Image pull secrets:\t{}\n", names("imagePullSecrets"))
 }
 
 fn generic(found: &Found) -> String {

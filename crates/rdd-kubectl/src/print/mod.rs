@@ -37,6 +37,13 @@ pub(crate) struct PrintArgs {
     pub(crate) allow_missing_template_keys: bool,
 }
 
+/// Says which forms a command has.
+pub(crate) fn unknown_form(form: &str, known: &str) -> Failure {
+    Failure::message(format!(
+        "unable to match a printer suitable for the output format \"{form}\", allowed formats are: {known}"
+    ))
+}
+
 /// A form.
 #[derive(Clone, Debug)]
 pub(crate) enum Form {
@@ -47,13 +54,14 @@ pub(crate) enum Form {
     Name,
     Json,
     Yaml,
+    Kyaml,
     JsonPath(String, JsonPath, MissingKeys),
     Columns(CustomColumns),
 }
 
-const FORMS: &str = "custom-columns,custom-columns-file,go-template,go-template-file,json,jsonpath,jsonpath-as-json,jsonpath-file,name,template,templatefile,wide,yaml";
+const FORMS: &str = "custom-columns,custom-columns-file,go-template,go-template-file,json,jsonpath,jsonpath-as-json,jsonpath-file,kyaml,name,template,templatefile,wide,yaml";
 const WRITE_FORMS: &str =
-    "go-template,go-template-file,json,jsonpath,jsonpath-as-json,jsonpath-file,name,template,templatefile,yaml";
+    "go-template,go-template-file,json,jsonpath,jsonpath-as-json,jsonpath-file,kyaml,name,template,templatefile,yaml";
 
 impl PrintArgs {
     /// Returns the form of a command that reads.
@@ -84,6 +92,7 @@ impl PrintArgs {
             "name" => Ok(Form::Name),
             "json" => Ok(Form::Json),
             "yaml" => Ok(Form::Yaml),
+            "kyaml" => Ok(Form::Kyaml),
             "jsonpath" => match argument.filter(|a| !a.is_empty()) {
                 Some(template) => jsonpath(template),
                 None => Err(Failure::message("template format specified but no template given")),
@@ -117,9 +126,7 @@ impl PrintArgs {
                      over to an installed kubectl"
                 )))
             }
-            _ => Err(Failure::message(format!(
-                "unable to match a printer suitable for the output format \"{whole}\", allowed formats are: {known}"
-            ))),
+            _ => Err(unknown_form(whole, known)),
         }
     }
 
@@ -197,6 +204,7 @@ impl<'a> ObjectPrinter<'a> {
                 let separator = if self.count > 1 { "---\n" } else { "" };
                 format!("{separator}{}", yaml::print(object))
             }
+            Form::Kyaml => yaml::print_kyaml(object),
             Form::JsonPath(template, path, missing) => path.print(object, *missing).map_err(|error| {
                 Failure::message(format!(
                     "error executing jsonpath {}: Error executing template: {error}. Printing more information for \

@@ -118,6 +118,8 @@ get cm c1 -o yaml
 apply -f @cm2.yaml
 get cm c1 -o yaml
 get cm c1 -o json
+get cm c1 -o kyaml
+get cm -o kyaml
 get cm
 get cm --show-labels
 get cm -L app
@@ -161,6 +163,7 @@ apply -f @two.yaml
 apply -f @two.yaml
 get widgets
 get wd w1 -o yaml
+get wd w1 -o kyaml
 get widget w1 -o wide
 get widgets.example.com w1
 get widgets.v1.example.com w1 -o name
