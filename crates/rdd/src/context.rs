@@ -61,8 +61,12 @@ pub(crate) fn is_developer() -> bool {
     }
 }
 
-/// Returns whether this program lies in the build directory of its own sources.
+/// Returns whether this is an unoptimised build in the build directory of its own sources. Who follows the README builds
+/// optimised, and is a user.
 fn is_beside_its_sources() -> bool {
+    if !cfg!(debug_assertions) {
+        return false;
+    }
     let Ok(program) = std::env::current_exe() else { return false };
     program.parent().is_some_and(|directory| directory.join("../../crates/rdd/src/main.rs").exists())
 }
