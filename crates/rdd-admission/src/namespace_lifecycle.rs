@@ -116,7 +116,7 @@ mod tests {
             _: Option<&str>,
             _: Value,
             _: bool,
-        ) -> Result<Arc<Value>, Status> {
+        ) -> Result<(Arc<Value>, Vec<String>), Status> {
             Err(Status::internal("not here"))
         }
         async fn update(

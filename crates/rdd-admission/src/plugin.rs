@@ -52,7 +52,8 @@ pub trait Reader: Send + Sync {
 /// Makes other objects, through the whole write path, admission included.
 #[async_trait]
 pub trait Writer: Send + Sync {
-    /// Creates an object; with `dry_run`, everything but storing it.
+    /// Creates an object; with `dry_run`, everything but storing it. Returns it with the warnings that its creator gets;
+    /// who creates it for a request hands them on with [`Admit::warn`].
     async fn create(
         &self,
         user: &UserInfo,
@@ -60,7 +61,7 @@ pub trait Writer: Send + Sync {
         namespace: Option<&str>,
         object: Value,
         dry_run: bool,
-    ) -> Result<Arc<Value>, Status>;
+    ) -> Result<(Arc<Value>, Vec<String>), Status>;
 
     /// Replaces an object. Its resourceVersion, if there is one, must still be the stored one.
     async fn update(

@@ -236,6 +236,25 @@ async fn bad_input_is_refused_at_the_door_and_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_creates_a_limavm_is_told_what_its_template_says_in_vain() {
+    let world = World::without_controller().await;
+    world.make_template("default", "source", &world.template("fooo: 1\n")).await;
+    let vm = json!({
+        "apiVersion": "lima.rancherdesktop.io/v1alpha1", "kind": "LimaVM",
+        "metadata": {"name": "demo"}, "spec": {"templateRef": {"name": "source"}, "running": false},
+    });
+    let request = http::Request::post("/apis/lima.rancherdesktop.io/v1alpha1/namespaces/default/limavms")
+        .header("content-type", "application/json")
+        .body(serde_json::to_vec(&vm).expect("JSON").into())
+        .expect("a request");
+    let answer = world.client.send(request).await.expect("answered");
+    assert_eq!(answer.status(), 201);
+    let warnings: Vec<_> = answer.headers().get_all("warning").iter().collect();
+    assert!(warnings.iter().any(|w| w.to_str().is_ok_and(|w| w.contains("fooo"))), "{warnings:?}");
+    world.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_template_copy_is_guarded() {
     let world = World::new().await;
     world.make_template("default", "source", &world.template("")).await;

@@ -49,11 +49,11 @@ impl Writer for Verbs {
         namespace: Option<&str>,
         object: Value,
         dry_run: bool,
-    ) -> Result<Arc<Value>, Status> {
+    ) -> Result<(Arc<Value>, Vec<String>), Status> {
         let options = WriteOptions { dry_run, ..WriteOptions::default() };
         let target = self.place(resource, namespace)?;
         let written = Verbs::create(self, &caller(user), &target, object, &options).await?;
-        Ok(written.object.value().clone())
+        Ok((written.object.value().clone(), written.warnings))
     }
 
     async fn update(

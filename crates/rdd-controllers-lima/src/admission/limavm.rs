@@ -67,11 +67,14 @@ impl LimaVmAdmission {
         if !request.dry_run {
             copies.remove_orphan(&*context.reader).await.map_err(deny)?;
         }
-        let copy = copies.create(&text, request.dry_run).await.map_err(|status| {
+        let (copy, warnings) = copies.create(&text, request.dry_run).await.map_err(|status| {
             let text = format!("failed to create template ConfigMap: {}", status.message);
             // A server that cannot write is no mistake of the caller's.
             if status.code >= 500 { Status { message: text, ..status } } else { deny(text) }
         })?;
+        for warning in warnings {
+            context.warn(warning);
+        }
         if !request.dry_run {
             request.if_refused(async move {
                 if let Err(error) = copies.remove(&copy).await {
@@ -169,7 +172,7 @@ impl Copies {
         UserInfo::system_masters("system:rdd:limavm-defaulter")
     }
 
-    async fn create(&self, text: &str, dry_run: bool) -> Result<Arc<Value>, Status> {
+    async fn create(&self, text: &str, dry_run: bool) -> Result<(Arc<Value>, Vec<String>), Status> {
         let copy = json!({
             "apiVersion": "v1",
             "kind": "ConfigMap",

@@ -177,7 +177,8 @@ impl Plugin for Copier {
         }
         let copy = json!({"metadata": {"name": format!("{}-copy", request.name)}});
         let namespace = request.namespace.clone();
-        let made = context.writer.create(&request.user, &maps, namespace.as_deref(), copy, request.dry_run).await?;
+        let (made, _) =
+            context.writer.create(&request.user, &maps, namespace.as_deref(), copy, request.dry_run).await?;
         if !request.dry_run {
             let (writer, user, name, uid) = (
                 context.writer.clone(),
