@@ -93,6 +93,7 @@ pub fn run(args: &TestArgs) -> Result<()> {
             command.env("RDD_TEST_GUESTS", shell::target_dir().join("guest"));
             command.envs(kubectls.iter().map(|(name, path)| (name, path)));
             if floor == 60 {
+                command.env("RDD_TEST_XTASK", std::env::current_exe().context("cannot find our own program")?);
                 // Two emulated guests at once on two cores only make each other late.
                 command.arg("--test-threads=1");
             }
