@@ -8,9 +8,11 @@
 //! ```
 //!
 //! Each arrow is one rename, so that a crash leaves a state of this picture, and the next call goes
-//! on from there. `disk.format` is written before `disk` gets its name: what the format is, is said by
+//! on from there. All of it is for a machine that is being created: one that was complete has a disk, and
+//! if that is not where it was, it is missed and never replaced. `disk.format` is written before `disk` gets its name: what the format is, is said by
 //! whoever looked at the image before a guest could write to it.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use rdd_host::files;
@@ -31,6 +33,8 @@ pub struct MachineFiles {
     pub disk: PathBuf,
     /// A text file with the format of `disk`.
     pub disk_format: PathBuf,
+    /// There while the machine is being created.
+    pub preparing: PathBuf,
     /// The CD that the machine was created from, if any.
     pub iso: PathBuf,
     /// The kernel for direct boot, if any.
@@ -49,6 +53,7 @@ impl MachineFiles {
             image: file("image"),
             disk: file("disk"),
             disk_format: file("disk.format"),
+            preparing: file(".preparing"),
             iso: file("iso"),
             kernel: file("kernel"),
             kernel_cmdline: file("kernel.cmdline"),
@@ -94,6 +99,15 @@ pub enum PrepareError {
         /// The size of the image.
         image: u64,
     },
+    /// The disk of a machine that was complete is not where it was. It may come back, with all that
+    /// is on it, so nothing takes its place.
+    #[error("the disk {} {}; put it back, or delete the machine and create it anew", path.display(), where_to(target))]
+    DiskGone {
+        /// The disk.
+        path: PathBuf,
+        /// Where it is a link to, if it is one.
+        target: Option<PathBuf>,
+    },
     /// The image or the disk cannot be used.
     #[error(transparent)]
     Disk(#[from] DiskError),
@@ -106,11 +120,11 @@ pub enum PrepareError {
         path: PathBuf,
         /// The cause.
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
 }
 
-/// Makes what is missing. Harmless to repeat, and to interrupt; the machine is off and nobody else
+/// Makes what is missing, except the disk of a machine that was complete. Harmless to repeat, and to interrupt; the machine is off and nobody else
 /// prepares it. A disk that the template now wants larger grows.
 pub async fn prepare(
     config: &MachineConfig,
@@ -121,11 +135,28 @@ pub async fn prepare(
     if let Some(directory) = paths.disk.parent() {
         files::sweep_temporaries(directory).map_err(io_error("clean up", directory))?;
     }
-    if ![&paths.disk, &paths.image, &paths.iso].iter().any(|path| path.exists()) {
+    if !has_disk(paths)? && ![&paths.image, &paths.iso].iter().any(|path| path.exists()) {
         fetch_first(config, paths, cache, progress).await?;
     }
     let (paths, disk_size) = (paths.clone(), config.disk);
     blocking::run(|_| {}, move |_| make_disk(&paths, disk_size)).await
+}
+
+/// Returns whether there is a disk; `false` only for a machine that is being created.
+fn has_disk(paths: &MachineFiles) -> Result<bool, PrepareError> {
+    let path = &paths.disk;
+    match std::fs::metadata(path) {
+        Ok(_) => return Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(io_error("look at", path)(error)),
+    }
+    match std::fs::read_link(path) {
+        // A link is somebody's will, also in a machine that is new.
+        Ok(target) => Err(PrepareError::DiskGone { path: path.clone(), target: Some(target) }),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error("look at", path)(error)),
+        Err(_) if paths.preparing.exists() => Ok(false),
+        Err(_) => Err(PrepareError::DiskGone { path: path.clone(), target: None }),
+    }
 }
 
 /// Fetches the first image that can be had, and what belongs to it; the image itself comes last, so
@@ -182,7 +213,7 @@ async fn fetch_image(
 }
 
 fn make_disk(paths: &MachineFiles, disk_size: u64) -> Result<Prepared, PrepareError> {
-    if !paths.disk.exists() {
+    if !has_disk(paths)? {
         if paths.image.exists() {
             let info = disk::inspect(&paths.image)?;
             if info.format == DiskFormat::Iso9660 {
@@ -195,7 +226,7 @@ fn make_disk(paths: &MachineFiles, disk_size: u64) -> Result<Prepared, PrepareEr
                 rename(&paths.image, &paths.disk)?;
             }
         }
-        if !paths.disk.exists() {
+        if !has_disk(paths)? {
             write_format(paths, DiskFormat::Qcow2)?;
             disk::create_empty(&paths.disk, DiskFormat::Qcow2, disk_size)?;
         }
@@ -234,9 +265,16 @@ fn rename(from: &Path, to: &Path) -> Result<(), PrepareError> {
     files::sync_directory(directory).map_err(io_error("sync", directory))
 }
 
-fn io_error(operation: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> PrepareError {
+fn io_error(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> PrepareError {
     let path = path.to_owned();
     move |source| PrepareError::Io { operation, path, source }
+}
+
+fn where_to(target: &Option<PathBuf>) -> String {
+    match target {
+        Some(target) => format!("is a link to {}, which is not there (is its volume mounted?)", target.display()),
+        None => "is missing".to_owned(),
+    }
 }
 
 fn join(errors: &[FetchError]) -> String {

@@ -18,6 +18,7 @@ impl Place {
         let directory = tempfile::tempdir().expect("a directory");
         let machine = directory.path().join("machine");
         std::fs::create_dir(&machine).expect("made");
+        std::fs::write(machine.join(".preparing"), "").expect("written");
         let name = MachineName::new("demo").expect("a good name");
         let mut config = MachineConfig::new(name, machine.clone(), "qemu");
         config.images = images(directory.path());
@@ -30,10 +31,17 @@ impl Place {
         crate::prepare(&self.config, &self.files, &cache, &|_: Progress| {}).await
     }
 
+    /// The world knows of the machine: it is created.
+    fn complete(&self) {
+        std::fs::remove_file(self.config.dir.join(".preparing")).expect("removed");
+    }
+
+    /// The files, but for the mark of a machine that is being created.
     fn listing(&self) -> Vec<String> {
         let mut names: Vec<_> = std::fs::read_dir(&self.config.dir)
             .expect("listed")
             .map(|file| file.expect("an entry").file_name().to_string_lossy().into_owned())
+            .filter(|name| name != ".preparing")
             .collect();
         names.sort();
         names
@@ -67,6 +75,35 @@ async fn a_qcow2_becomes_the_disk_and_grows() {
     place.config.disk = 5 << 30;
     let error = place.prepare().await.expect_err("smaller").to_string();
     assert!(error.starts_with("disk shrinking is not supported"), "{error}");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_disk_that_is_gone_is_never_replaced() {
+    let place = Place::new(|dir| vec![image(qcow2(dir, 1 << 30))]);
+    place.prepare().await.expect("prepared");
+    place.complete();
+    let disk = &place.files.disk;
+    let (volume, away) = (place.directory.path().join("volume"), place.directory.path().join("away"));
+    std::fs::create_dir(&volume).expect("made");
+    std::fs::rename(disk, volume.join("disk")).expect("moved");
+    std::os::unix::fs::symlink(volume.join("disk"), disk).expect("linked");
+    place.prepare().await.expect("a link is as good as a file");
+
+    std::fs::rename(&volume, &away).expect("moved");
+    let error = place.prepare().await.expect_err("the volume is away").to_string();
+    let expected =
+        format!("the disk {} is a link to {}, which is not there", disk.display(), volume.join("disk").display());
+    assert!(error.starts_with(&expected), "{error}");
+    assert!(disk.symlink_metadata().expect("there").is_symlink() && place.listing() == ["disk", "disk.format"]);
+    std::fs::rename(&away, &volume).expect("moved");
+    place.prepare().await.expect("back again");
+
+    std::fs::remove_file(disk).expect("removed");
+    let error = place.prepare().await.expect_err("no disk").to_string();
+    assert!(error.starts_with(&format!("the disk {} is missing", disk.display())), "{error}");
+    assert!(error.contains("put it back"), "{error}");
+    assert_eq!(place.listing(), ["disk.format"]);
 }
 
 #[tokio::test]
