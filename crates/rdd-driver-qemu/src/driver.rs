@@ -258,7 +258,8 @@ fn parse_usernet(table: &str) -> Option<u16> {
 }
 
 fn machine_files(config: &MachineConfig, dir: &MachineDir) -> Result<Files, DriverError> {
-    let present = |path: PathBuf| path.exists().then_some(path);
+    // A link that leads nowhere is there: QEMU then says what it misses, instead of a boot without it.
+    let present = |path: PathBuf| path.symlink_metadata().is_ok().then_some(path);
     let disk = match present(dir.disk()) {
         Some(path) => {
             let format = disk::format(&path, &dir.disk_format())?;
