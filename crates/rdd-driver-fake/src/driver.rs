@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rdd_host::lock::{self, FileLock, LockError};
-use rdd_host::process::{Handle, Spawn};
+use rdd_host::process::{Handle, Listener, Spawn};
 use rdd_machine::config::MachineConfig;
 use rdd_machine::driver::{ConfigProblem, Driver, DriverError, StartOptions, Vm};
 use rdd_machine_dir::MachineDir;
@@ -20,6 +20,8 @@ use crate::vm::{Control, FakeVm, Process};
 
 const START_LIMIT: Duration = Duration::from_secs(30);
 const ATTACH_LIMIT: Duration = Duration::from_secs(2);
+/// How long the end of a process may last that has let go of its lock.
+const LAST_BREATH: Duration = Duration::from_millis(500);
 const TRY_AGAIN: Duration = Duration::from_millis(2);
 
 /// The driver without hypervisor.
@@ -50,8 +52,8 @@ impl Driver for FakeDriver {
     }
 
     fn is_alive(&self, config: &MachineConfig) -> Result<bool, DriverError> {
-        let path = machine_dir(config).driver_lock();
-        lock::is_held(&path).map_err(|source| DriverError::File { operation: "look at", path, source })
+        let dir = machine_dir(config);
+        Ok(is_locked(&dir)? || !matches!(listener(&dir.file(SOCKET))?, Listener::Nobody))
     }
 
     async fn start(&self, config: &MachineConfig, options: &StartOptions) -> Result<Box<dyn Vm>, DriverError> {
@@ -61,6 +63,10 @@ impl Driver for FakeDriver {
             LockError::Held { .. } => DriverError::AlreadyRunning(config.name.to_string()),
             LockError::Io { path, source } => DriverError::File { operation: "lock", path, source },
         })?;
+        // Somebody may have removed the lock's file, and then its socket is the only way to a VM that lives.
+        if listener(&dir.file(SOCKET))?.stays(LAST_BREATH).await {
+            return Err(DriverError::AlreadyRunning(config.name.to_string()));
+        }
         for path in leftovers(&dir) {
             let removed = rdd_host::files::remove_file(&path);
             removed.map_err(|source| DriverError::File { operation: "remove", path, source })?;
@@ -117,9 +123,14 @@ impl Driver for FakeDriver {
     async fn attach(&self, config: &MachineConfig) -> Result<Option<Box<dyn Vm>>, DriverError> {
         let dir = machine_dir(config);
         let deadline = Instant::now() + ATTACH_LIMIT;
+        let mut listening = None;
         loop {
-            if !self.is_alive(config)? {
-                return Ok(None);
+            if !is_locked(&dir)? {
+                match listener(&dir.file(SOCKET))? {
+                    Listener::Nobody => return Ok(None),
+                    Listener::Process(process) => listening = Some(process),
+                    Listener::Unknown => {}
+                }
             }
             match Control::connect(&dir.file(SOCKET), deadline.saturating_duration_since(Instant::now())).await {
                 Ok((control, process, ssh_port)) => {
@@ -127,12 +138,12 @@ impl Driver for FakeDriver {
                     return Ok(Some(Box::new(vm)));
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::TimedOut || Instant::now() >= deadline => {
-                    // It hangs. Who holds the lock can still be told and killed.
+                    // It hangs. Who holds the lock, or without one who listens, can still be told and killed.
                     let path = dir.driver_lock();
                     let holder = Handle::of_lock_holder(&path);
                     let found =
                         holder.map_err(|source| DriverError::File { operation: "find the holder of", path, source })?;
-                    let Some(process) = found else {
+                    let Some(process) = found.or(listening) else {
                         return if self.is_alive(config)? { Err(unreachable(&error)) } else { Ok(None) };
                     };
                     return Ok(Some(Box::new(FakeVm::new(Process::Peer(process), None, 0, leftovers(&dir)))));
@@ -145,6 +156,16 @@ impl Driver for FakeDriver {
     async fn release(&self, _config: &MachineConfig) -> Result<(), DriverError> {
         Ok(())
     }
+}
+
+fn is_locked(dir: &MachineDir) -> Result<bool, DriverError> {
+    let path = dir.driver_lock();
+    lock::is_held(&path).map_err(|source| DriverError::File { operation: "look at", path, source })
+}
+
+fn listener(socket: &Path) -> Result<Listener, DriverError> {
+    let looked = Handle::of_listener(socket);
+    looked.map_err(|source| DriverError::File { operation: "look at", path: socket.to_owned(), source })
 }
 
 async fn connect(socket: &Path, limit: Duration) -> std::io::Result<(Control, Handle, u16)> {

@@ -11,6 +11,7 @@
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use rdd_driver_fake::FakeDriver;
@@ -27,11 +28,17 @@ struct Subject {
     driver: Box<dyn Driver>,
     config: MachineConfig,
     control: PathBuf,
+    /// Every VM that was started, for the end.
+    started: Mutex<Vec<Handle>>,
     _home: TempDir,
 }
 
 impl Drop for Subject {
     fn drop(&mut self) {
+        // Not by the lock alone: some tests remove it.
+        for vm in self.started.get_mut().unwrap() {
+            let _ = vm.kill();
+        }
         if let Ok(Some(vm)) = Handle::of_lock_holder(&self.config.dir.join("driver.lock")) {
             let _ = vm.kill();
         }
@@ -68,7 +75,7 @@ impl Subject {
         }
         let mut config = MachineConfig::new(MachineName::new("demo").unwrap(), dir.clone(), driver.vm_type());
         config.memory = 64 << 20;
-        Self { driver, config, control: dir.join(socket), _home: home }
+        Self { driver, config, control: dir.join(socket), started: Mutex::default(), _home: home }
     }
 
     fn options(&self) -> StartOptions {
@@ -81,7 +88,12 @@ impl Subject {
             match self.driver.start(&self.config, &self.options()).await {
                 // Another test may have been quicker.
                 Err(DriverError::PortTaken { .. }) => {}
-                started => return started.unwrap(),
+                started => {
+                    let vm = started.unwrap();
+                    let process = Handle::of_lock_holder(&self.config.dir.join("driver.lock")).unwrap();
+                    self.started.lock().unwrap().extend(process);
+                    return vm;
+                }
             }
         }
     }
@@ -190,6 +202,43 @@ async fn heals_what_a_crash_left(subject: &Subject) {
     end_of(&*vm).await;
 }
 
+/// Somebody cleans up too much: the VM runs on, and its socket is the only way to it.
+async fn outlives_its_lock(subject: &Subject) {
+    let vm = subject.start().await;
+    let (pid, address) = (vm.pid(), vm.ssh_address());
+    drop(vm);
+    std::fs::remove_file(subject.config.dir.join("driver.lock")).unwrap();
+    for _ in 0..2 {
+        // The second time there is a lock again, which nobody holds.
+        assert!(subject.is_alive());
+        let error = subject.driver.start(&subject.config, &subject.options()).await.err();
+        assert!(matches!(error, Some(DriverError::AlreadyRunning(_))), "{error:?}");
+        let found = subject.attach().await.expect("it runs");
+        assert_eq!((found.pid(), found.ssh_address()), (pid, address));
+    }
+    let found = subject.attach().await.expect("it runs");
+    found.quit().await.unwrap();
+    assert!(end_of(&*found).await.orderly);
+    assert!(!subject.is_alive() && subject.attach().await.is_none());
+    let vm = subject.start().await;
+    vm.quit().await.unwrap();
+    end_of(&*vm).await;
+}
+
+/// Without its lock, and hanging: who listens is all that is known.
+async fn is_killed_although_it_hangs_without_its_lock(subject: &Subject) {
+    drop(subject.start().await);
+    std::fs::remove_file(subject.config.dir.join("driver.lock")).unwrap();
+    subject.started.lock().unwrap()[0].signal(Signal::Stop).unwrap();
+    let error = subject.driver.start(&subject.config, &subject.options()).await.err();
+    assert!(matches!(error, Some(DriverError::AlreadyRunning(_))), "{error:?}");
+    let found = subject.attach().await.expect("it is alive");
+    assert_eq!(found.ssh_address().port(), 0);
+    found.kill().await.unwrap();
+    assert!(!end_of(&*found).await.orderly);
+    assert!(!subject.is_alive());
+}
+
 /// A hypervisor that hangs takes connections and never answers.
 async fn is_killed_although_it_hangs(subject: &Subject) {
     drop(subject.start().await);
@@ -230,6 +279,8 @@ suite!(
     tells_a_taken_port,
     heals_what_a_crash_left,
     is_killed_although_it_hangs,
+    outlives_its_lock,
+    is_killed_although_it_hangs_without_its_lock,
 );
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rdd_host::lock::{self, FileLock, LockError};
-use rdd_host::process::{Child, Handle, Spawn};
+use rdd_host::process::{Child, Handle, Listener, Spawn};
 use rdd_machine::config::{Arch, MachineConfig};
 use rdd_machine::driver::{ConfigProblem, Driver, DriverError, StartOptions, Vm};
 use rdd_machine_dir::MachineDir;
@@ -26,6 +26,8 @@ use crate::{firmware, probe};
 const START_LIMIT: Duration = Duration::from_secs(30);
 /// A VM that is alive has its control socket open, or is about to.
 const ATTACH_LIMIT: Duration = Duration::from_secs(5);
+/// How long the end of a process may last that has let go of its lock.
+const LAST_BREATH: Duration = Duration::from_millis(500);
 /// The SSH port of a VM that does not answer.
 const UNKNOWN_PORT: u16 = 0;
 const TRY_AGAIN: Duration = Duration::from_millis(5);
@@ -64,6 +66,11 @@ impl QemuDriver {
             LockError::Held { .. } => DriverError::AlreadyRunning(config.name.to_string()),
             LockError::Io { path, source } => DriverError::File { operation: "lock", path, source },
         })?;
+        // Somebody may have removed the lock's file. A VM that lives has the disks open, and its socket is
+        // the only way to it.
+        if listener(&dir.qmp_sock())?.stays(LAST_BREATH).await {
+            return Err(DriverError::AlreadyRunning(config.name.to_string()));
+        }
         let accelerator = self.choose_accelerator(config, &program.path).await?;
         let mut disks = Vec::new();
         for (index, disk) in config.additional_disks.iter().enumerate() {
@@ -146,8 +153,8 @@ impl Driver for QemuDriver {
     }
 
     fn is_alive(&self, config: &MachineConfig) -> Result<bool, DriverError> {
-        let path = machine_dir(config).driver_lock();
-        lock::is_held(&path).map_err(|source| file_error("look at", &path, source))
+        let dir = machine_dir(config);
+        Ok(is_locked(&dir)? || !matches!(listener(&dir.qmp_sock())?, Listener::Nobody))
     }
 
     async fn start(&self, config: &MachineConfig, options: &StartOptions) -> Result<Box<dyn Vm>, DriverError> {
@@ -157,9 +164,14 @@ impl Driver for QemuDriver {
     async fn attach(&self, config: &MachineConfig) -> Result<Option<Box<dyn Vm>>, DriverError> {
         let dir = machine_dir(config);
         let deadline = Instant::now() + ATTACH_LIMIT;
+        let mut listening = None;
         loop {
-            if !self.is_alive(config)? {
-                return Ok(None);
+            if !is_locked(&dir)? {
+                match listener(&dir.qmp_sock())? {
+                    Listener::Nobody => return Ok(None),
+                    Listener::Process(process) => listening = Some(process),
+                    Listener::Unknown => {}
+                }
             }
             match Qmp::connect(&dir.qmp_sock(), deadline.saturating_duration_since(Instant::now())).await {
                 Ok((qmp, process)) => {
@@ -172,11 +184,12 @@ impl Driver for QemuDriver {
                 Err(QmpError::Connect { .. } | QmpError::Closed) if Instant::now() < deadline => sleep(TRY_AGAIN).await,
                 Err(error) => {
                     // QEMU hangs, or serves somebody else, and after a few tries not even a connection
-                    // is to be had. Who holds the lock can still be found, told and killed.
+                    // is to be had. Who holds the lock, or without one who listens, can still be found, told
+                    // and killed.
                     let path = dir.driver_lock();
                     let holder =
                         Handle::of_lock_holder(&path).map_err(|e| file_error("find the holder of", &path, e))?;
-                    let Some(process) = holder else {
+                    let Some(process) = holder.or(listening) else {
                         return if self.is_alive(config)? {
                             Err(control("reach the running VM")(error))
                         } else {
@@ -196,6 +209,15 @@ impl Driver for QemuDriver {
     async fn release(&self, _config: &MachineConfig) -> Result<(), DriverError> {
         Ok(()) // QEMU keeps nothing outside the machine's directory.
     }
+}
+
+fn is_locked(dir: &MachineDir) -> Result<bool, DriverError> {
+    let path = dir.driver_lock();
+    lock::is_held(&path).map_err(|source| file_error("look at", &path, source))
+}
+
+fn listener(socket: &Path) -> Result<Listener, DriverError> {
+    Handle::of_listener(socket).map_err(|source| file_error("look at", socket, source))
 }
 
 enum Failure {

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rdd_host::lock::{self, FileLock};
-use rdd_host::process::{Handle, Signal, Spawn};
+use rdd_host::process::{Handle, Listener, Signal, Spawn};
 use rdd_host::ready::{self, Message, ReadyReporter};
 
 const ROLE: &str = "RDD_HOST_TEST_ROLE";
@@ -219,6 +219,29 @@ async fn a_peer_is_a_handle() {
     handle.wait().await.expect("told");
     assert_eq!(child.wait().await.expect("told").signal(), Some(15));
     handle.kill().expect("killing what has ended is no error");
+}
+
+#[tokio::test]
+async fn who_listens_is_found_without_an_answer() {
+    let place = tempfile::tempdir().expect("a directory");
+    let path = place.path().join("socket");
+    let look = || Handle::of_listener(&path).expect("looked");
+    assert!(matches!(look(), Listener::Nobody));
+    std::fs::write(&path, "no socket").expect("written");
+    assert!(matches!(look(), Listener::Nobody));
+    std::fs::remove_file(&path).expect("removed");
+    let listener = std::os::unix::net::UnixListener::bind(&path).expect("bound");
+    let Listener::Process(process) = look() else { panic!("we listen") };
+    assert_eq!(process.pid(), std::process::id());
+    assert!(look().stays(Duration::from_millis(10)).await);
+    drop(listener);
+    // The socket is left behind; a child that starts at this moment has a copy until it runs its program.
+    let gone = async {
+        while !matches!(look(), Listener::Nobody) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), gone).await.expect("nobody listens");
 }
 
 #[tokio::test]

@@ -110,7 +110,8 @@ pub trait Driver: Send + Sync {
     /// quick, and starts no process.
     fn check(&self, config: &MachineConfig) -> Vec<ConfigProblem>;
 
-    /// Returns whether a VM process of this machine is alive, by its lock.
+    /// Returns whether a VM process of this machine is alive: by its lock, or, if somebody has removed
+    /// that file, by who listens at its control socket.
     fn is_alive(&self, config: &MachineConfig) -> Result<bool, DriverError>;
 
     /// Starts the VM and returns when it can be controlled (not when the guest is up).

@@ -17,6 +17,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::path::PathBuf;
+use std::time::Duration;
 
 #[cfg(unix)]
 #[path = "unix.rs"]
@@ -37,6 +38,29 @@ pub enum Signal {
     Stop,
     /// Go on after a pause.
     Continue,
+}
+
+/// Who listens at a Unix socket; from [`Handle::of_listener`].
+#[derive(Debug)]
+pub enum Listener {
+    /// Nobody, or there is no socket.
+    Nobody,
+    /// This process.
+    Process(Handle),
+    /// Somebody who hangs: more callers wait already than are let in, so that we cannot see who it is.
+    Unknown,
+}
+
+impl Listener {
+    /// Returns whether somebody listens who does not end by himself within `patience`.
+    pub async fn stays(&self, patience: Duration) -> bool {
+        match self {
+            Self::Nobody => false,
+            // An end that cannot be waited for is no end.
+            Self::Process(process) => !matches!(tokio::time::timeout(patience, process.wait()).await, Ok(Ok(()))),
+            Self::Unknown => true,
+        }
+    }
 }
 
 /// A child to be started.

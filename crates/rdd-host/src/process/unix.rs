@@ -17,11 +17,12 @@ use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, setsid, waitid};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
 
-use super::{Signal, Spawn};
+use super::{Listener, Signal, Spawn};
 use crate::{descriptor, environment};
 
 /// How a child ended; `None` while it lives. The error is the kernel's refusal to tell.
@@ -200,6 +201,22 @@ impl Handle {
             return Err(io::Error::new(io::ErrorKind::NotConnected, "the peer has gone"));
         }
         Ok(Handle { pid, pidfd })
+    }
+
+    /// Returns who listens at a Unix socket. Waits neither for an answer nor for room.
+    pub fn of_listener(path: &Path) -> io::Result<Listener> {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        match connect(&socket, &SocketAddrUnix::new(path)?) {
+            Ok(()) => {}
+            Err(Errno::NOENT | Errno::CONNREFUSED) => return Ok(Listener::Nobody),
+            Err(Errno::AGAIN) => return Ok(Listener::Unknown),
+            Err(error) => return Err(error.into()),
+        }
+        match Self::of_peer(&socket) {
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(Listener::Nobody),
+            listener => listener.map(Listener::Process),
+        }
     }
 
     /// Returns the process, other than this one, that holds the lock at `path`; `None` if none does.
