@@ -137,6 +137,17 @@ impl Cache {
         if dest.exists() {
             return Ok(());
         }
+        self.replace(source, dest, decompress, progress).await
+    }
+
+    /// Does the same when there is a `dest`, which stays what it was until its successor is complete.
+    pub async fn replace(
+        &self,
+        source: &FileSource,
+        dest: &Path,
+        decompress: bool,
+        progress: &(dyn Fn(Progress) + Send + Sync),
+    ) -> Result<(), FetchError> {
         let location = source.location.as_str();
         let reporter = Reporter::new(location, progress);
         let digest = match &source.digest {

@@ -8,9 +8,12 @@
 //! ```
 //!
 //! Each arrow is one rename, so that a crash leaves a state of this picture, and the next call goes
-//! on from there. All of it is for a machine that is being created: one that was complete has a disk, and
-//! if that is not where it was, it is missed and never replaced. `disk.format` is written before `disk` gets its name: what the format is, is said by
+//! on from there. `disk.format` is written before `disk` gets its name: what the format is, is said by
 //! whoever looked at the image before a guest could write to it.
+//!
+//! The picture is for a machine that is being created. One that was complete has a disk, and if that is
+//! not where it was, it is missed and never replaced. The kernel and what belongs to it follow the
+//! template for as long as the machine lives.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,47 +23,12 @@ use rdd_machine::config::{Arch, Image};
 use rdd_machine::{MachineConfig, size};
 
 use crate::blocking;
+use crate::boot_files::{self, BootFilesError};
 use crate::cache::{Cache, FetchError};
 use crate::disk::{self, DiskError, DiskFormat, DiskInfo};
+use crate::machine_files::MachineFiles;
 use crate::progress::Progress;
-
-/// The files of a machine that preparing is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MachineFiles {
-    /// The image as it was fetched, until it becomes `disk` or `iso`.
-    pub image: PathBuf,
-    /// The main disk.
-    pub disk: PathBuf,
-    /// A text file with the format of `disk`.
-    pub disk_format: PathBuf,
-    /// There while the machine is being created.
-    pub preparing: PathBuf,
-    /// The CD that the machine was created from, if any.
-    pub iso: PathBuf,
-    /// The kernel for direct boot, if any.
-    pub kernel: PathBuf,
-    /// Its command line.
-    pub kernel_cmdline: PathBuf,
-    /// Its initial ram disk, if any.
-    pub initrd: PathBuf,
-}
-
-impl MachineFiles {
-    /// Returns the files with Lima's names in a machine's directory.
-    pub fn in_dir(directory: &Path) -> Self {
-        let file = |name| directory.join(name);
-        Self {
-            image: file("image"),
-            disk: file("disk"),
-            disk_format: file("disk.format"),
-            preparing: file(".preparing"),
-            iso: file("iso"),
-            kernel: file("kernel"),
-            kernel_cmdline: file("kernel.cmdline"),
-            initrd: file("initrd"),
-        }
-    }
-}
+use crate::source;
 
 /// What is there, after [`prepare`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +58,9 @@ pub enum PrepareError {
         /// Why, for each that was tried.
         errors: Vec<FetchError>,
     },
+    /// The kernel or what belongs to it could not be made what the template says.
+    #[error(transparent)]
+    BootFiles(#[from] BootFilesError),
     /// The disk that the template asks for has no room for its image.
     #[error("the disk of {} is smaller than its image, which has {}; raise `disk` in the template",
         size::display(*disk), size::display(*image))]
@@ -137,6 +108,8 @@ pub async fn prepare(
     }
     if !has_disk(paths)? && ![&paths.image, &paths.iso].iter().any(|path| path.exists()) {
         fetch_first(config, paths, cache, progress).await?;
+    } else if let Some(image) = image_of_disk(config, paths) {
+        boot_files::renew(image, paths, cache, progress).await?;
     }
     let (paths, disk_size) = (paths.clone(), config.disk);
     blocking::run(|_| {}, move |_| make_disk(&paths, disk_size)).await
@@ -159,6 +132,17 @@ fn has_disk(paths: &MachineFiles) -> Result<bool, PrepareError> {
     }
 }
 
+/// Returns the image whose kernel goes with the disk; `None` if that is not known, in a machine that is
+/// older than the record.
+fn image_of_disk<'a>(config: &'a MachineConfig, paths: &MachineFiles) -> Option<&'a Image> {
+    let fitting: Vec<&Image> = config.images.iter().filter(|image| image.file.arch == config.arch).collect();
+    match source::recorded(&paths.image_source) {
+        // The template may name a newer build by now; the disk stays, and what it boots with follows.
+        Some(record) => fitting.iter().find(|image| record.is_at(&image.file)).or(fitting.first()).copied(),
+        None => fitting.first().copied().filter(|_| fitting.len() == 1),
+    }
+}
+
 /// Fetches the first image that can be had, and what belongs to it; the image itself comes last, so
 /// that it is only there when the rest is.
 async fn fetch_first(
@@ -170,9 +154,7 @@ async fn fetch_first(
     let mut errors = Vec::new();
     for image in config.images.iter().filter(|image| image.file.arch == config.arch) {
         // An earlier image may have left its kernel.
-        for path in [&paths.kernel, &paths.kernel_cmdline, &paths.initrd] {
-            files::remove_file(path).map_err(io_error("remove", path))?;
-        }
+        boot_files::remove(paths)?;
         match fetch_image(image, paths, cache, progress).await? {
             Ok(()) => return Ok(()),
             Err(error) => {
@@ -194,21 +176,12 @@ async fn fetch_image(
     cache: &Cache,
     progress: &(dyn Fn(Progress) + Send + Sync),
 ) -> Result<Result<(), FetchError>, PrepareError> {
-    if let Some(kernel) = &image.kernel {
-        if let Err(error) = cache.fetch(&kernel.file, &paths.kernel, true, progress).await {
-            return Ok(Err(error));
-        }
-        if !kernel.cmdline.is_empty() {
-            let path = &paths.kernel_cmdline;
-            files::write_whole(path, kernel.cmdline.as_bytes(), 0o644).map_err(io_error("write", path))?;
-        }
+    match boot_files::renew(image, paths, cache, progress).await {
+        Err(BootFilesError::Fetch(error)) => return Ok(Err(error)),
+        renewed => renewed?,
     }
-    // The kernel undoes the compression of its ram disk itself.
-    if let Some(initrd) = &image.initrd
-        && let Err(error) = cache.fetch(initrd, &paths.initrd, false, progress).await
-    {
-        return Ok(Err(error));
-    }
+    let record = &paths.image_source;
+    source::record(record, &image.file).map_err(io_error("write", record))?;
     Ok(cache.fetch(&image.file, &paths.image, true, progress).await)
 }
 

@@ -64,7 +64,7 @@ async fn a_qcow2_becomes_the_disk_and_grows() {
     let expected = Prepared { disk_format: DiskFormat::Qcow2, disk_size: 4 << 30, has_iso: false, has_kernel: false };
     for _ in 0..2 {
         assert_eq!(place.prepare().await.expect("prepared"), expected);
-        assert_eq!(place.listing(), ["disk", "disk.format"]);
+        assert_eq!(place.listing(), ["disk", "disk.format", "image.source"]);
         assert_eq!(inspect(&place.files.disk).expect("good").virtual_size, 4 << 30);
         assert_eq!(std::fs::read_to_string(&place.files.disk_format).expect("read"), "qcow2\n");
     }
@@ -95,7 +95,10 @@ async fn a_disk_that_is_gone_is_never_replaced() {
     let expected =
         format!("the disk {} is a link to {}, which is not there", disk.display(), volume.join("disk").display());
     assert!(error.starts_with(&expected), "{error}");
-    assert!(disk.symlink_metadata().expect("there").is_symlink() && place.listing() == ["disk", "disk.format"]);
+    assert!(
+        disk.symlink_metadata().expect("there").is_symlink()
+            && place.listing() == ["disk", "disk.format", "image.source"]
+    );
     std::fs::rename(&away, &volume).expect("moved");
     place.prepare().await.expect("back again");
 
@@ -103,7 +106,7 @@ async fn a_disk_that_is_gone_is_never_replaced() {
     let error = place.prepare().await.expect_err("no disk").to_string();
     assert!(error.starts_with(&format!("the disk {} is missing", disk.display())), "{error}");
     assert!(error.contains("put it back"), "{error}");
-    assert_eq!(place.listing(), ["disk.format"]);
+    assert_eq!(place.listing(), ["disk.format", "image.source"]);
 }
 
 #[tokio::test]
@@ -111,7 +114,7 @@ async fn a_disk_smaller_than_its_image_is_refused() {
     let mut place = Place::new(|dir| vec![image(qcow2(dir, 8 << 30))]);
     let error = place.prepare().await.expect_err("too small").to_string();
     assert_eq!(error, "the disk of 4GiB is smaller than its image, which has 8GiB; raise `disk` in the template");
-    assert_eq!(place.listing(), ["image"]);
+    assert_eq!(place.listing(), ["image", "image.source"]);
     place.config.disk = 9 << 30;
     assert_eq!(place.prepare().await.expect("prepared").disk_size, 9 << 30);
 }
@@ -157,8 +160,80 @@ async fn the_first_image_that_can_be_had_wins_with_its_kernel() {
     });
     let prepared = place.prepare().await.expect("prepared");
     assert!(prepared.has_kernel);
-    assert_eq!(place.listing(), ["disk", "disk.format", "initrd", "kernel"]);
+    assert_eq!(
+        place.listing(),
+        ["disk", "disk.format", "image.source", "initrd", "initrd.source", "kernel", "kernel.source"]
+    );
     assert_eq!(std::fs::read(&place.files.initrd).expect("read"), b"\x1f\x8bnot really");
+}
+
+#[tokio::test]
+async fn kernel_cmdline_and_ram_disk_follow_the_template() {
+    let mut place = Place::new(|dir| {
+        let file = |name: &str, text: &str| {
+            std::fs::write(dir.join(name), text).expect("written");
+            source(dir.join(name).to_string_lossy(), None)
+        };
+        let kernel = Kernel { file: file("kernel-1", "one"), cmdline: "root=/dev/vda1".into() };
+        file("kernel-2", "two");
+        let good =
+            Image { kernel: Some(kernel), initrd: Some(file("initrd-1", "first")), ..image(qcow2(dir, 1 << 30)) };
+        let missing = Image { kernel: None, ..image("/not/there") };
+        vec![missing, good]
+    });
+    let read = |path: &Path| std::fs::read_to_string(path).expect("there");
+    let files = place.files.clone();
+    place.prepare().await.expect("prepared");
+    place.complete();
+    assert_eq!((read(&files.kernel), read(&files.initrd)), ("one".into(), "first".into()));
+    let disk = std::fs::metadata(&files.disk).expect("there").modified().expect("a time");
+
+    // A kernel that was deleted is fetched again; one that is there is not.
+    std::fs::remove_file(&files.kernel).expect("removed");
+    std::fs::write(&files.initrd, "kept").expect("written");
+    place.prepare().await.expect("prepared");
+    assert_eq!((read(&files.kernel), read(&files.initrd)), ("one".into(), "kept".into()));
+
+    let other = place.directory.path().join("kernel-2").to_string_lossy().into_owned();
+    let kernel = place.config.images[1].kernel.as_mut().expect("a kernel");
+    kernel.cmdline = "quiet".into();
+    kernel.file.location = other;
+    place.prepare().await.expect("prepared");
+    assert_eq!((read(&files.kernel), read(&files.kernel_cmdline)), ("two".into(), "quiet".into()));
+
+    // Another digest is another file, also at the same place.
+    let kernel = place.config.images[1].kernel.as_mut().expect("a kernel");
+    kernel.file.digest = Some(digest(b"three"));
+    let error = place.prepare().await.expect_err("it is not three");
+    assert!(super::chain(&error).contains("digest mismatch"), "{error}");
+    assert_eq!(read(&files.kernel), "two", "what was there stays");
+    std::fs::write(place.directory.path().join("kernel-2"), "three").expect("written");
+    place.prepare().await.expect("prepared");
+    assert_eq!(read(&files.kernel), "three");
+
+    place.config.images[1].initrd = None;
+    place.prepare().await.expect("prepared");
+    assert!(!files.initrd.exists() && files.kernel.exists());
+    place.config.images[1].kernel = None;
+    place.prepare().await.expect("prepared");
+    assert_eq!(place.listing(), ["disk", "disk.format", "image.source"]);
+    assert_eq!(std::fs::metadata(&files.disk).expect("there").modified().expect("a time"), disk);
+}
+
+#[tokio::test]
+async fn what_was_put_there_by_hand_stays() {
+    let mut place = Place::new(|dir| vec![image(qcow2(dir, 1 << 30))]);
+    place.prepare().await.expect("prepared");
+    std::fs::write(&place.files.kernel, "mine").expect("written");
+    place.prepare().await.expect("prepared");
+    assert_eq!(std::fs::read(&place.files.kernel).expect("there"), b"mine");
+    // Older versions kept no record; their kernel is taken for the template's.
+    let file = source("/not/there", None);
+    place.config.images[0].kernel = Some(Kernel { file, cmdline: "quiet".into() });
+    std::fs::remove_file(&place.files.image_source).expect("removed");
+    place.prepare().await.expect("prepared");
+    assert_eq!(std::fs::read(&place.files.kernel).expect("there"), b"mine");
+    assert_eq!(std::fs::read(&place.files.kernel_cmdline).expect("there"), b"quiet");
 }
 
 #[tokio::test]
@@ -186,7 +261,7 @@ async fn a_cd_gets_an_empty_disk_beside_it() {
     for _ in 0..2 {
         let prepared = place.prepare().await.expect("prepared");
         assert_eq!((prepared.disk_format, prepared.has_iso), (DiskFormat::Qcow2, true));
-        assert_eq!(place.listing(), ["disk", "disk.format", "iso"]);
+        assert_eq!(place.listing(), ["disk", "disk.format", "image.source", "iso"]);
     }
 }
 
@@ -209,7 +284,8 @@ async fn every_state_that_a_crash_leaves_is_gone_on_from() {
             _ => drop(std::fs::copy(&original, &place.files.disk).expect("copied")),
         }
         assert_eq!(place.prepare().await.expect("prepared").disk_format, DiskFormat::Qcow2);
-        assert_eq!(place.listing(), ["disk", "disk.format"], "crash {crash}");
+        let names: Vec<_> = place.listing().into_iter().filter(|name| name != "image.source").collect();
+        assert_eq!(names, ["disk", "disk.format"], "crash {crash}");
         assert_eq!(inspect(&place.files.disk).expect("good").virtual_size, 4 << 30);
     }
 }
