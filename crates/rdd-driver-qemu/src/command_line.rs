@@ -215,7 +215,8 @@ fn shares(line: &mut Line, config: &MachineConfig) {
         return;
     }
     for mount in &config.mounts {
-        let options = format!("local,mount_tag={},security_model={}", escape(&mount.tag), mount.nine_p.security_model);
+        let (tag, model) = (escape(&mount.tag), escape(&mount.nine_p.security_model));
+        let options = format!("local,mount_tag={tag},security_model={model}");
         let end = if mount.writable { "" } else { ",readonly=on" };
         line.option("-virtfs", &options, &[("path", &mount.location)], end);
     }

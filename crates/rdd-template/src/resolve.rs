@@ -17,6 +17,8 @@ use crate::{LIMA_VERSION, param, provision, user};
 
 /// Mount points that would hide a part of the guest's system.
 const SYSTEM_PATHS: [&str; 10] = ["/", "/bin", "/dev", "/etc", "/home", "/opt", "/sbin", "/tmp", "/usr", "/var"];
+/// What QEMU knows as `security_model`.
+const SECURITY_MODELS: [&str; 4] = ["none", "mapped-xattr", "mapped-file", "passthrough"];
 const MOUNT_TYPES: [&str; 4] = ["reverse-sshfs", "9p", "virtiofs", "wsl2"];
 
 /// Checks a template for a machine that does not exist yet.
@@ -342,12 +344,7 @@ fn mounts(
         };
         check_mount_point(&format!("{at}.mountPoint"), &mount_point, user_home, problems);
         let writable = mount.writable.unwrap_or(false);
-        let nine_p = NineP {
-            security_model: mount.security_model.clone().unwrap_or_else(|| "none".into()),
-            protocol_version: mount.protocol_version.clone().unwrap_or_else(|| "9p2000.L".into()),
-            msize: bytes(&format!("{at}.9p.msize"), mount.msize.as_deref(), 128 << 10, problems),
-            cache: mount.cache.clone().unwrap_or_else(|| if writable { "mmap".into() } else { "fscache".into() }),
-        };
+        let nine_p = nine_p(&format!("{at}.9p"), mount, problems);
         let tag = mount_tag(&location, &mount_point);
         let mount = Mount { location, mount_point, writable, tag, nine_p };
         // A later entry for the same mount point replaces the earlier one, in its place.
@@ -357,6 +354,34 @@ fn mounts(
         }
     }
     mounts
+}
+
+fn nine_p(at: &str, mount: &document::Mount, problems: &mut Problems) -> NineP {
+    let cache = if mount.writable.unwrap_or(false) { "mmap" } else { "fscache" };
+    let or = |text: &Option<String>, default: &str| {
+        text.clone().filter(|text| !text.is_empty()).unwrap_or_else(|| default.to_owned())
+    };
+    let nine_p = NineP {
+        security_model: or(&mount.security_model, "none"),
+        protocol_version: or(&mount.protocol_version, "9p2000.L"),
+        msize: bytes(&format!("{at}.msize"), mount.msize.as_deref(), 128 << 10, problems),
+        cache: or(&mount.cache, cache),
+    };
+    // It stands in an option list of the hypervisor, in which more of this host could be named.
+    if !SECURITY_MODELS.contains(&nine_p.security_model.as_str()) {
+        let reason = format!("must be one of {}, got {:?}", SECURITY_MODELS.join(", "), nine_p.security_model);
+        problems.hint(format!("{at}.securityModel"), reason, "none gives files the rights of the user who runs the VM");
+    }
+    // They stand in an option list of the guest's mount.
+    for (name, text, example) in
+        [("protocolVersion", &nine_p.protocol_version, "9p2000.L"), ("cache", &nine_p.cache, "mmap")]
+    {
+        if !text.chars().all(|c| c.is_ascii_alphanumeric() || ".=_-".contains(c)) {
+            let reason = format!("must be made of letters, digits, '.', '=', '_' and '-', got {text:?}");
+            problems.hint(format!("{at}.{name}"), reason, format!("as in {example:?}"));
+        }
+    }
+    nine_p
 }
 
 fn check_mount_point(field: &str, point: &str, user_home: &str, problems: &mut Problems) {
@@ -369,6 +394,8 @@ fn check_mount_point(field: &str, point: &str, user_home: &str, problems: &mut P
         problems.add(field, format!("must not start with '~', got {point:?}"));
     } else if !point.starts_with('/') {
         problems.add(field, format!("must be an absolute path, got {point:?}"));
+    } else if point.contains(char::is_control) {
+        problems.add(field, format!("must not contain control characters, got {point:?}"));
     }
 }
 

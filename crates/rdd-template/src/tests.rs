@@ -197,6 +197,24 @@ fn values_that_cannot_be_used() {
             "mounts: [{location: '~', 9p: {msize: x}}]",
             "field `mounts[0].9p.msize` has an invalid value: invalid size: \"x\" (hint: as in \"4GiB\" or \"512MiB\")",
         ),
+        (
+            "mounts: [{location: '~', 9p: {securityModel: 'none,path=/etc,readonly=off'}}]",
+            "field `mounts[0].9p.securityModel` must be one of none, mapped-xattr, mapped-file, passthrough, got \"none,path=/etc,readonly=off\" (hint: none gives files the rights of the user who runs the VM)",
+        ),
+        ("mounts: [{location: '~', 9p: {securityModel: mapped-xattr, protocolVersion: 9p2000.L, cache: mmap}}]", ""),
+        ("mounts: [{location: '~', 9p: {securityModel: '', protocolVersion: '', cache: ''}}]", ""),
+        (
+            "mounts: [{location: '~', 9p: {protocolVersion: 'a,suid'}}]",
+            "field `mounts[0].9p.protocolVersion` must be made of letters, digits, '.', '=', '_' and '-', got \"a,suid\" (hint: as in \"9p2000.L\")",
+        ),
+        (
+            "mounts: [{location: '~', 9p: {cache: 'mmap,suid'}}]",
+            "field `mounts[0].9p.cache` must be made of letters, digits, '.', '=', '_' and '-', got \"mmap,suid\" (hint: as in \"mmap\")",
+        ),
+        (
+            "mounts: [{location: '~', mountPoint: \"/a\\nnone /etc\"}]",
+            "field `mounts[0].mountPoint` must not contain control characters, got \"/a\\nnone /etc\"",
+        ),
         ("ssh: {localPort: 22}", "field `ssh.localPort` must not be 22"),
         ("ssh: {localPort: 65536}", "field `ssh.localPort` must be < 65536, got 65536"),
         ("ssh: {localPort: 0}", ""),
@@ -241,6 +259,10 @@ fn values_that_cannot_be_used() {
         ("user: {uid: 0}", "field `user.uid` must be a user id other than 0, got 0"),
         ("user: {name: 'a b'}", "field `user.name` must be a login name, got \"a b\""),
         ("user: {home: x}", "field `user.home` must be an absolute path, got \"x\""),
+        (
+            "user: {shell: '/bin/sh:x'}",
+            "field `user.shell` must not contain ':' or control characters, got \"/bin/sh:x\"",
+        ),
         (
             "copyToHost: [{guest: a, host: '{{.Dir}}/a'}]",
             "field `copyToHost[0].guest` must be an absolute path, got \"a\"",

@@ -44,10 +44,12 @@ pub(crate) fn resolve(d: &Document, name: &MachineName, host: &HostFacts, proble
     for (field, path) in [("user.home", &home), ("user.shell", &user.shell)] {
         if !path.starts_with('/') {
             problems.add(field, format!("must be an absolute path, got {path:?}"));
+        } else if path.contains(|c: char| c == ':' || c.is_control()) {
+            problems.add(field, format!("must not contain ':' or control characters, got {path:?}"));
         }
     }
-    if user.comment.contains([':', '\n']) {
-        problems.add("user.comment", format!("must not contain ':' or a line break, got {:?}", user.comment));
+    if user.comment.contains(|c: char| c == ':' || c.is_control()) {
+        problems.add("user.comment", format!("must not contain ':' or control characters, got {:?}", user.comment));
     }
     user.home = home;
     user
