@@ -149,8 +149,14 @@ fn check_scalars(d: &Document, problems: &mut Problems) {
         );
     }
     for (key, value) in &d.env {
-        if key.is_empty() || key.contains(['=', '\n', '\0']) || value.contains(['\n', '\0']) {
-            problems.add(format!("env.{key}"), "must be a single line, and its name must not contain '='");
+        // Shells, sudo and pam_env agree on no others; one bad name would keep every login out.
+        let good = key.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if !good {
+            problems.add("env", format!("name {key:?} does not match ^[a-zA-Z_][a-zA-Z0-9_]*$"));
+        }
+        if value.contains(['\n', '\0']) {
+            problems.add(format!("env.{key}"), "must be a single line");
         }
     }
     let zone = d.timezone.as_deref().unwrap_or_default();
