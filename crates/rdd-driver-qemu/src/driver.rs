@@ -44,9 +44,17 @@ impl QemuDriver {
         Self { settings }
     }
 
+    /// Asks QEMU what it is and can, refuses one that is too old for the machine, and chooses.
     async fn choose_accelerator(&self, config: &MachineConfig, program: &Path) -> Result<Accelerator, DriverError> {
         let memory = lima_home(config).join("_config").join("driver-qemu.json");
         let abilities = probe::abilities(program, &memory).await?;
+        if let Some(minimum @ (major, minor, patch)) = config.qemu_minimum_version
+            && !abilities.is_at_least(minimum)
+        {
+            let needed = format!("the template needs {major}.{minor}.{patch} (`vmOpts.qemu.minimumVersion`)");
+            let reason = format!("its version is {}, but {needed}", abilities.version);
+            return Err(DriverError::NotUsable { program: program.display().to_string(), reason });
+        }
         let hardware = accelerator::detect();
         let built_in = abilities.accelerators();
         let choice = accelerator::choose(self.settings.accelerator, config.arch, Arch::native(), &hardware, &built_in);
@@ -340,6 +348,7 @@ mod tests {
     use super::*;
     use rdd_machine::MachineName;
     use rdd_machine::config::{Mount, NineP};
+    use tokio::time::timeout;
 
     #[test]
     fn the_ssh_forward_is_found() {
@@ -371,7 +380,7 @@ Hub 0 (net0):\r
 
     /// A program that answers as QEMU does and then fails to start, with these words.
     #[cfg(unix)]
-    async fn start_with_a_qemu_that_says(words: &str) -> DriverError {
+    async fn start_with_a_qemu_that_says(words: &str, change: impl FnOnce(&mut MachineConfig)) -> DriverError {
         use std::os::unix::fs::PermissionsExt;
         let home = tempfile::tempdir().unwrap();
         let program = home.path().join("qemu-system-x86_64");
@@ -385,24 +394,49 @@ Hub 0 (net0):\r
         let mut config = MachineConfig::new(MachineName::new("demo").unwrap(), home.path().join("demo"), "qemu");
         config.arch = Arch::X86_64;
         config.legacy_bios = true;
+        change(&mut config);
         std::fs::create_dir(&config.dir).unwrap();
         std::fs::write(config.dir.join("disk"), "").unwrap();
         let driver = QemuDriver::new(Settings { path: vec![home.path().to_owned()], ..Settings::default() });
         let options = StartOptions { seed: config.dir.join("cidata.iso"), ssh_port: 60022 };
         let error = driver.start(&config, &options).await.err().unwrap();
-        assert!(!driver.is_alive(&config).unwrap());
+        // A child that another test starts has a copy of our lock until it runs its program.
+        let off = async {
+            while driver.is_alive(&config).unwrap() {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(Duration::from_secs(10), off).await.expect("nothing runs");
         error
     }
 
     #[cfg(unix)]
     #[tokio::test]
     async fn an_early_end_says_why() {
-        let error = start_with_a_qemu_that_says("qemu: -cpu nonsense: unable to find CPU model 'nonsense'").await;
+        let error =
+            start_with_a_qemu_that_says("qemu: -cpu nonsense: unable to find CPU model 'nonsense'", |_| {}).await;
         assert!(matches!(error, DriverError::ExitedEarly { .. }), "{error}");
         assert!(error.to_string().contains("unable to find CPU model"), "{error}");
         let words = "qemu: -netdev user: Could not set up host forwarding rule 'tcp:127.0.0.1:60022-:22'";
-        let error = start_with_a_qemu_that_says(words).await;
+        let error = start_with_a_qemu_that_says(words, |_| {}).await;
         assert!(matches!(error, DriverError::PortTaken { port: 60022 }), "{error}");
+    }
+
+    /// It says that it is 10.0.2.
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_qemu_that_is_too_old_for_the_template_is_not_started() {
+        let with = |version| {
+            start_with_a_qemu_that_says("started", move |c: &mut MachineConfig| c.qemu_minimum_version = Some(version))
+        };
+        for enough in [(10, 0, 2), (9, 99, 99)] {
+            let error = with(enough).await;
+            assert!(matches!(error, DriverError::ExitedEarly { .. }), "{error}");
+        }
+        let error = with((10, 0, 3)).await;
+        assert!(matches!(error, DriverError::NotUsable { .. }), "{error}");
+        let words = "its version is 10.0.2, but the template needs 10.0.3 (`vmOpts.qemu.minimumVersion`)";
+        assert!(error.to_string().ends_with(words), "{error}");
     }
 
     #[test]

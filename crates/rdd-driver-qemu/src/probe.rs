@@ -15,7 +15,7 @@ use crate::accelerator::Accelerator;
 /// A program that does not answer by then is broken.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Older ones lack what the command line uses.
-const OLDEST: (u32, u32) = (6, 2);
+const OLDEST: (u64, u64, u64) = (6, 2, 0);
 
 /// What a QEMU program is and can.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +27,11 @@ pub(crate) struct Abilities {
 }
 
 impl Abilities {
+    /// Returns whether this is at least the version: major, minor, patch.
+    pub(crate) fn is_at_least(&self, version: (u64, u64, u64)) -> bool {
+        numbers(&self.version) >= version
+    }
+
     pub(crate) fn accelerators(&self) -> Vec<Accelerator> {
         self.accelerators.iter().filter_map(|word| Accelerator::parse(word)).collect()
     }
@@ -60,7 +65,7 @@ pub(crate) async fn abilities(program: &Path, memory_file: &Path) -> Result<Abil
         version: parse_version(&version.map_err(unusable)?).ok_or_else(|| unusable("it tells no version".into()))?,
         accelerators: parse_accelerators(&accelerators.map_err(unusable)?),
     };
-    if numbers(&abilities.version) < OLDEST {
+    if !abilities.is_at_least(OLDEST) {
         let reason = format!("version {} is too old, at least {}.{} is needed", abilities.version, OLDEST.0, OLDEST.1);
         return Err(unusable(reason));
     }
@@ -107,9 +112,12 @@ fn parse_accelerators(text: &str) -> Vec<String> {
     text.lines().skip(1).map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect()
 }
 
-fn numbers(version: &str) -> (u32, u32) {
-    let mut numbers = version.split('.').map(|n| n.parse().unwrap_or(0));
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+/// Reads `7.2.22`; what does not belong to a number (`-rc1`, `+dfsg`) does not count.
+fn numbers(version: &str) -> (u64, u64, u64) {
+    let digits = |part: &str| part.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap_or(0);
+    let mut numbers = version.split('.').map(digits);
+    let mut next = || numbers.next().unwrap_or(0);
+    (next(), next(), next())
 }
 
 #[cfg(test)]
@@ -122,6 +130,7 @@ mod tests {
         assert_eq!(parse_version(debian).as_deref(), Some("7.2.22"));
         assert_eq!(parse_version("QEMU emulator version 10.0.2\n").as_deref(), Some("10.0.2"));
         assert_eq!(parse_version("something else"), None);
+        assert_eq!((numbers("9.2.0-rc1"), numbers("8.1")), ((9, 2, 0), (8, 1, 0)));
         assert!(numbers("10.0.2") > OLDEST && numbers("6.2.0") >= OLDEST && numbers("5.2.0") < OLDEST);
         assert_eq!(
             parse_accelerators("Accelerators supported in QEMU binary:\ntcg\nxen\nkvm\n"),

@@ -28,6 +28,8 @@ pub struct MachineConfig {
     pub images: Vec<Image>,
     /// A CPU model that overrides the driver's choice (`vmOpts.qemu.cpuType[arch]`).
     pub cpu_type: Option<String>,
+    /// The oldest QEMU that will do: major, minor, patch (`vmOpts.qemu.minimumVersion`).
+    pub qemu_minimum_version: Option<(u64, u64, u64)>,
     /// Boot by BIOS instead of UEFI.
     pub legacy_bios: bool,
     /// Additional disks, in the order of the template.
@@ -93,6 +95,7 @@ impl MachineConfig {
             disk: 100 << 30,
             images: Vec::new(),
             cpu_type: None,
+            qemu_minimum_version: None,
             legacy_bios: false,
             additional_disks: Vec::new(),
             mounts: Vec::new(),

@@ -72,6 +72,7 @@ fn fill(d: &Document, place: &Place<'_>, host: &HostFacts) -> Result<MachineConf
         disk: bytes("disk", d.disk.as_deref(), 100 << 30, problems),
         images: images(d, arch, host, problems),
         cpu_type: d.cpu_type.get(arch.as_str()).filter(|model| !model.is_empty()).cloned(),
+        qemu_minimum_version: qemu_minimum_version(d, problems),
         legacy_bios: d.legacy_bios.unwrap_or(false),
         additional_disks: disks(d, problems),
         mount_type: mount_type(d, &vm_type, host, problems),
@@ -129,11 +130,6 @@ fn check_scalars(d: &Document, problems: &mut Problems) {
             }
         }
     }
-    if let Some(text) = &d.qemu_minimum_version
-        && let Err(error) = semver::Version::parse(text)
-    {
-        problems.add("vmOpts.qemu.minimumVersion", format!("must be a semantic version, got {text:?}: {error}"));
-    }
     match d.os.as_deref() {
         None | Some("Linux") => {}
         Some(os @ ("Darwin" | "FreeBSD")) => {
@@ -165,6 +161,17 @@ fn check_scalars(d: &Document, problems: &mut Problems) {
     }
     if let Some(prefix) = d.guest_install_prefix.as_deref().filter(|prefix| !prefix.starts_with('/')) {
         problems.add("guestInstallPrefix", format!("must be an absolute path, got {prefix:?}"));
+    }
+}
+
+fn qemu_minimum_version(d: &Document, problems: &mut Problems) -> Option<(u64, u64, u64)> {
+    let text = d.qemu_minimum_version.as_deref().filter(|text| !text.is_empty())?;
+    match semver::Version::parse(text) {
+        Ok(version) => Some((version.major, version.minor, version.patch)),
+        Err(error) => {
+            problems.add("vmOpts.qemu.minimumVersion", format!("must be a semantic version, got {text:?}: {error}"));
+            None
+        }
     }
 }
 

@@ -83,6 +83,9 @@ fn scalars_may_be_written_in_several_ways() {
     assert_eq!(with_image("cpus: \"2\"").cpus, 2);
     assert_eq!(with_image("os: default\narch: default\nvmType: default").vm_type, "qemu");
     assert_eq!(with_image("vmType: fake").vm_type, "fake");
+    let minimum =
+        |text: &str| with_image(&format!("vmOpts: {{qemu: {{minimumVersion: '{text}'}}}}")).qemu_minimum_version;
+    assert_eq!((minimum("8.2.1"), minimum("")), (Some((8, 2, 1)), None));
     let c = with_image("env: {A: 1, B: true, C: 0755, D: yes, E: }");
     let env: Vec<_> = c.env.iter().map(|(k, v)| format!("{k}={v}")).collect();
     assert_eq!(env, ["A=1", "B=true", "C=0755", "D=yes", "E="]);
@@ -154,6 +157,10 @@ fn values_that_cannot_be_used() {
             "field `minimumLimaVersion` needs Lima 3.0.0, but templates are understood up to 2.1.2",
         ),
         ("vmType: vbox", "field `vmType` \"vbox\" is not a registered driver; registered: fake, qemu"),
+        (
+            "vmOpts: {qemu: {minimumVersion: new}}",
+            "field `vmOpts.qemu.minimumVersion` must be a semantic version, got \"new\": unexpected character 'n' while parsing major version number",
+        ),
         ("os: Plan9", "field `os` must be \"Linux\", got \"Plan9\""),
         ("arch: sparc", "field `arch` must be one of x86_64, aarch64, armv7l, ppc64le, riscv64, s390x; got \"sparc\""),
         ("cpus: -1", "field `cpus` must be a positive number, got -1"),
