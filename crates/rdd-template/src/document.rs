@@ -47,8 +47,6 @@ pub(crate) struct Document {
     pub(crate) plain: Option<bool>,
     pub(crate) timezone: Option<String>,
     pub(crate) user: User,
-    /// Fields that are set and that this engine does not act on.
-    pub(crate) unused: Vec<&'static str>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -184,7 +182,21 @@ fn read_document(f: &mut Fields<'_>) -> Document {
         ..Document::default()
     };
     read_settings(f, &mut d);
+    read_without_effect(f, &d);
     d
+}
+
+/// What is understood and checked, but not acted on yet.
+fn read_without_effect(f: &mut Fields<'_>, d: &Document) {
+    f.without_effect(&["copyToHost", "message"]);
+    // That nothing is forwarded is what a rule to ignore a port asks for.
+    if d.port_forwards.iter().any(|rule| rule.ignore != Some(true)) {
+        f.without_effect(&["portForwards"]);
+    }
+    for key in ["nestedVirtualization", "mountInotify"] {
+        f.flag(key);
+        f.without_effect(&[key]);
+    }
 }
 
 fn read_settings(f: &mut Fields<'_>, d: &mut Document) {
@@ -199,42 +211,35 @@ fn read_settings(f: &mut Fields<'_>, d: &mut Document) {
         d.ssh_local_port = f.integer("localPort");
         d.ssh_load_dot_ssh_pub_keys = f.flag("loadDotSSHPubKeys");
         d.ssh_forward_agent = f.flag("forwardAgent");
-        for (key, name) in [("forwardX11", "ssh.forwardX11"), ("forwardX11Trusted", "ssh.forwardX11Trusted")] {
-            if f.flag(key) == Some(true) {
-                d.unused.push(name);
-            }
-        }
-        if f.flag("overVsock") == Some(true) {
-            d.unused.push("ssh.overVsock");
+        for key in ["forwardX11", "forwardX11Trusted", "overVsock"] {
+            f.flag(key);
+            f.without_effect(&[key]);
         }
     });
     f.object("firmware", |f| {
         d.legacy_bios = f.flag("legacyBIOS");
-        if !f.list("images", |_| ()).is_empty() {
-            d.unused.push("firmware.images");
-        }
+        f.list("images", |_| ());
+        f.without_effect(&["images"]);
     });
     f.object("audio", |f| {
         if not_default(f.text("device")).is_some_and(|device| device != "none") {
-            d.unused.push("audio.device");
+            f.without_effect(&["device"]);
         }
     });
     f.object("video", |f| {
         d.video_display = f.text("display").filter(|display| !display.is_empty());
-        f.skip(&["vnc"]);
+        f.without_effect(&["vnc"]);
     });
     f.object("containerd", |f| {
-        for (key, name) in [("system", "containerd.system"), ("user", "containerd.user")] {
-            if f.flag(key) == Some(true) {
-                d.unused.push(name);
-            }
+        for key in ["system", "user"] {
+            f.flag(key);
         }
-        f.skip(&["archives"]);
+        f.without_effect(&["system", "user", "archives"]);
     });
     f.object("hostResolver", |f| {
         d.host_resolver = f.flag("enabled");
         d.host_resolver_hosts = f.text_map("hosts");
-        f.skip(&["ipv6"]);
+        f.without_effect(&["ipv6"]);
     });
     f.object("caCerts", |f| {
         d.ca_remove_defaults = f.flag("removeDefaults");
@@ -242,16 +247,9 @@ fn read_settings(f: &mut Fields<'_>, d: &mut Document) {
         d.ca_certs = f.texts("certs");
     });
     f.object("rosetta", |f| {
-        if f.flag("enabled") == Some(true) {
-            d.unused.push("rosetta.enabled");
-        }
-        f.skip(&["binfmt"]);
+        f.flag("enabled");
+        f.without_effect(&["enabled", "binfmt"]);
     });
-    for key in ["nestedVirtualization", "mountInotify"] {
-        if f.flag(key) == Some(true) {
-            d.unused.push(key);
-        }
-    }
     d.user = f.object("user", |f| User {
         name: f.text("name").filter(|name| !name.is_empty()),
         comment: f.text("comment"),
@@ -298,12 +296,12 @@ fn read_mount(f: &mut Fields<'_>) -> Mount {
         mount.msize = f.text("msize");
         mount.cache = f.text("cache");
     });
-    f.skip(&["sshfs", "virtiofs"]);
+    f.without_effect(&["sshfs", "virtiofs"]);
     mount
 }
 
 fn read_provision(f: &mut Fields<'_>) -> Provision {
-    f.skip(&["playbook"]);
+    f.without_effect(&["playbook"]);
     Provision {
         mode: f.text("mode"),
         script: f.text("script"),

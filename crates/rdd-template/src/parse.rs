@@ -54,7 +54,6 @@ pub fn parse(text: &str) -> Result<Template, TemplateError> {
     let Findings { mut problems, mut warnings } = findings.into_inner();
     param::check(&document, &mut problems);
     problems.into_result().map_err(TemplateError::Fields)?;
-    warnings.extend(document.unused.iter().map(|field| format!("field `{field}` has no effect")));
     warnings.extend(render::syntax_warnings(&document));
     Ok(Template { document, warnings })
 }

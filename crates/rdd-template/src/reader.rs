@@ -102,6 +102,17 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// Returns whether the value is more than a way of saying "not this".
+    fn says_something(&self) -> bool {
+        match self.value {
+            Value::Null | Value::Bool(false) => false,
+            Value::String(text) => !text.is_empty() && text != "false",
+            Value::Array(values) => !values.is_empty(),
+            Value::Object(fields) => !fields.is_empty(),
+            Value::Bool(true) | Value::Number(_) => true,
+        }
+    }
+
     /// Reads the value as a mapping; keys that `read` does not ask for become warnings.
     pub(crate) fn object<T>(&self, read: impl FnOnce(&mut Fields<'a>) -> T) -> T {
         if !self.value.is_object() && !self.value.is_null() {
@@ -182,6 +193,16 @@ impl<'a> Fields<'a> {
             None => {
                 let path = self.key_path(key);
                 read(&mut Fields { map: None, path, findings: self.findings, asked: BTreeSet::new() })
+            }
+        }
+    }
+
+    /// Marks keys as known, and warns of those that are set to something: nothing acts on them here.
+    pub(crate) fn without_effect(&mut self, keys: &[&'static str]) {
+        for key in keys {
+            if self.node(key).is_some_and(|node| node.says_something()) {
+                let warning = format!("field `{}` has no effect", self.key_path(key));
+                self.findings.borrow_mut().warnings.push(warning);
             }
         }
     }

@@ -111,6 +111,31 @@ fn unknown_keys_are_warnings_with_their_paths() {
 }
 
 #[test]
+fn fields_without_effect_are_warnings() {
+    for (text, fields) in [
+        ("portForwards: [{guestPort: 80, hostPort: 8080}]", "portForwards"),
+        ("portForwards: [{guestPort: 80, ignore: true}]", ""),
+        ("copyToHost: [{guest: /a, host: '{{.Dir}}/a'}]", "copyToHost"),
+        ("message: hello", "message"),
+        ("containerd: {system: true, archives: [{location: /a}]}", "containerd.system containerd.archives"),
+        ("containerd: {system: false, user: false, archives: []}", ""),
+        ("mounts: [{location: /a}, {location: /b, sshfs: {cache: true}}]", "mounts[1].sshfs"),
+        ("mounts: [{location: /a, virtiofs: {queueSize: 4}}]", "mounts[0].virtiofs"),
+        ("provision: [{mode: ansible, playbook: x.yml}]", "provision[0].playbook"),
+        ("video: {display: none, vnc: {display: '127.0.0.1:1'}}", "video.vnc"),
+        ("hostResolver: {ipv6: true}", "hostResolver.ipv6"),
+        ("ssh: {forwardX11: true, overVsock: false}", "ssh.forwardX11"),
+        ("audio: {device: default}\nrosetta: {enabled: false}\nfirmware: {images: []}\nmessage: ''", ""),
+        ("nestedVirtualization: true\nmountInotify: false", "nestedVirtualization"),
+    ] {
+        let template = parse(&format!("{IMAGE}{text}")).expect("parses");
+        let expected: Vec<_> =
+            fields.split_whitespace().map(|field| format!("field `{field}` has no effect")).collect();
+        assert_eq!(template.warnings(), expected, "{text}");
+    }
+}
+
+#[test]
 fn syntax_errors_have_a_place() {
     for (text, line) in [("images: [\n  {a: b}\nx: y: z\n", 3), ("a: 1\na: 2\n", 2), ("a: 'b\n", 1)] {
         match parse(text) {
