@@ -40,7 +40,10 @@ impl Process {
     async fn wait(&self) -> Option<String> {
         match self {
             Self::Child(child) => child.wait().await.ok().filter(|s| !s.success()).map(|s| s.to_string()),
-            Self::Peer(handle) => handle.wait().await.err().map(|e| e.to_string()),
+            Self::Peer(handle) => {
+                handle.ended().await;
+                None
+            }
         }
     }
 }

@@ -35,8 +35,12 @@ impl Process {
 
     async fn wait(&self) -> Option<ExitStatus> {
         match self {
+            // An error is the kernel's refusal to tell how it ended, so it has ended.
             Self::Child(child) => child.wait().await.ok(),
-            Self::Peer(handle) => handle.wait().await.map(|()| None).unwrap_or(None),
+            Self::Peer(handle) => {
+                handle.ended().await;
+                None
+            }
         }
     }
 

@@ -94,6 +94,21 @@ async fn play_role() {
             let _stream = listener.accept().expect("accepted");
             wait_for_end_of_input();
         }
+        "watch without descriptors" => {
+            use rustix::process::{Resource, getrlimit, setrlimit};
+            let stream = std::os::unix::net::UnixStream::connect(path).expect("connected");
+            let peer = Handle::of_peer(&stream).expect("a peer");
+            let whole = getrlimit(Resource::Nofile);
+            let none = rustix::process::Rlimit { current: Some(0), ..whole };
+            setrlimit(Resource::Nofile, none).expect("lowered");
+            assert!(peer.wait().await.is_err(), "no descriptor for it");
+            let ended = peer.ended();
+            tokio::pin!(ended);
+            assert!(tokio::time::timeout(Duration::from_millis(300), &mut ended).await.is_err(), "it lives");
+            setrlimit(Resource::Nofile, whole).expect("raised");
+            peer.kill().expect("sent");
+            tokio::time::timeout(Duration::from_secs(10), ended).await.expect("told");
+        }
         "report" => {
             let reporter = ReadyReporter::from_env();
             reporter.report(&Message::Phase("one".into()));
@@ -219,6 +234,27 @@ async fn a_peer_is_a_handle() {
     handle.wait().await.expect("told");
     assert_eq!(child.wait().await.expect("told").signal(), Some(15));
     handle.kill().expect("killing what has ended is no error");
+}
+
+#[tokio::test]
+async fn an_end_is_not_made_up_for_want_of_a_descriptor() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("sock");
+    let (stdin, _hold) = pipe();
+    let (mut output, stdout) = pipe();
+    let mut spawn = child_in_role("listen", &path);
+    (spawn.stdin, spawn.stdout) = (Some(stdin), Some(stdout));
+    let listener = spawn.spawn().expect("started");
+    read_to_marker(&mut output);
+    let (mut output, stdout) = pipe();
+    let mut spawn = child_in_role("watch without descriptors", &path);
+    spawn.stderr = Some(stdout.try_clone().expect("cloned"));
+    spawn.stdout = Some(stdout);
+    let watcher = spawn.spawn().expect("started");
+    let mut said = String::new();
+    output.read_to_string(&mut said).expect("read");
+    assert!(watcher.wait().await.expect("told").success(), "{said}");
+    assert_eq!(listener.wait().await.expect("told").signal(), Some(9));
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
@@ -24,6 +25,9 @@ use tokio::sync::watch;
 
 use super::{Listener, Signal, Spawn};
 use crate::{descriptor, environment};
+
+/// The pause before a process is watched again that could not be watched.
+const WATCH_AGAIN: Duration = Duration::from_millis(200);
 
 /// How a child ended; `None` while it lives. The error is the kernel's refusal to tell.
 type Exit = Option<Result<ExitStatus, Errno>>;
@@ -263,6 +267,15 @@ impl Handle {
         let watched = descriptor::watch(self.pidfd.try_clone()?)?;
         watched.readable().await?.retain_ready();
         Ok(())
+    }
+
+    /// Returns when the process has ended, also if it cannot be watched for a while: that takes a
+    /// descriptor, and we may have no more of them. For those who take an end for granted by that.
+    pub async fn ended(&self) {
+        while let Err(error) = self.wait().await {
+            tracing::warn!(pid = self.pid, %error, "cannot watch a process, trying again");
+            tokio::time::sleep(WATCH_AGAIN).await;
+        }
     }
 
     /// Sends a signal. A process that has ended is left in peace, and that is no error.
