@@ -133,13 +133,36 @@ fn boot_commands(text: &mut String, config: &MachineConfig) {
     }
 }
 
-/// Quotes a text for YAML; JSON's way of writing texts is one of YAML's.
+/// Quotes a text for YAML; JSON's way of writing texts is one of YAML's. But where JSON lets characters
+/// stand for themselves, YAML refuses those that cannot be printed, and takes some for line breaks.
 fn quote(text: &str) -> String {
-    serde_json::to_string(text).expect("a text is JSON")
+    let json = serde_json::to_string(text).expect("a text is JSON");
+    let mut quoted = String::with_capacity(json.len());
+    for c in json.chars() {
+        match c {
+            '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => {
+                let _ = write!(quoted, "\\u{:04x}", u32::from(c));
+            }
+            c => quoted.push(c),
+        }
+    }
+    quoted
 }
 
 fn indent(text: &mut String, width: usize, block: &str) {
     for line in block.lines() {
         let _ = if line.is_empty() { writeln!(text) } else { writeln!(text, "{:width$}{line}", "") };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_yaml_refuses_is_escaped() {
+        assert_eq!(quote("a \"b\" \\ \t\u{1}"), r#""a \"b\" \\ \t\u0001""#);
+        let expected = r#""\u007f\u0085\u009b\u2028\u2029\ufeff\uffff\u00a0ß€𝄞""#.replace("\\u00a0", "\u{a0}");
+        assert_eq!(quote("\u{7f}\u{85}\u{9b}\u{2028}\u{2029}\u{feff}\u{ffff}\u{a0}ß€𝄞"), expected);
     }
 }
