@@ -58,6 +58,10 @@ impl SshConfig {
         if self.forward_agent {
             options.push(("ForwardAgent", "yes".into()));
         }
+        if self.identity_files.iter().chain([&self.control_path]).any(|path| path.to_string_lossy().contains("${")) {
+            // Nothing else makes a dollar of a token. Host keys are not looked up by it, or by any name.
+            options.push(("HostKeyAlias", "$".into()));
+        }
         options.push(("Hostname", "127.0.0.1".into()));
         options.push(("Port", self.port.to_string()));
 
@@ -82,9 +86,11 @@ pub fn port_of(text: &str) -> Option<u16> {
     })
 }
 
-/// OpenSSH expands `%` and `${}` in paths, and reads quotes.
+/// OpenSSH expands `%` and `${}` in paths, and reads quotes and backslashes. It has no escape for `${}`,
+/// but what a token stands for is not expanded again, and `%k` is the host key alias.
 fn quoted(path: &Path) -> String {
-    format!("\"{}\"", path.display().to_string().replace('%', "%%").replace('"', "\\\""))
+    let text = path.display().to_string().replace('\\', "\\\\").replace('"', "\\\"");
+    format!("\"{}\"", text.replace('%', "%%").replace("${", "%k{"))
 }
 
 /// What is quick on this host comes first; the rest of OpenSSH's list stays (`^`).
@@ -154,6 +160,29 @@ Host lima-demo
         let text = config.render();
         assert!(text.contains("  IdentityFile \"/a b/100%%/user\"\n  IdentityFile \"/b\"\n"), "{text}");
         assert!(text.contains("  ForwardAgent yes\n"));
+    }
+
+    /// What OpenSSH itself makes of it. It shows the control path as it will use it.
+    #[test]
+    fn openssh_reads_every_path_as_it_is() {
+        let place = tempfile::tempdir().expect("a directory");
+        for name in ["plain", "a b", "100%", "${HOME}", "$${NOT_THERE}%k", r#"a"b"#, r"back\\slash\", "it's#1"] {
+            let config = SshConfig { control_path: place.path().join(name), ..example() };
+            let file = place.path().join("ssh.config");
+            config.write(&file).expect("written");
+            let output = std::process::Command::new("ssh").arg("-G").arg("-F").arg(&file).arg("lima-demo").output();
+            let Ok(output) = output else { return skip("ssh is not installed") };
+            let text = String::from_utf8_lossy(&output.stdout);
+            let expected = format!("controlpath {}", config.control_path.display());
+            let log = String::from_utf8_lossy(&output.stderr);
+            assert!(text.lines().any(|line| line == expected), "{expected}\n{log}\n{text}");
+        }
+    }
+
+    /// `cargo xtask test` has everything installed; there, a test that does nothing has failed.
+    fn skip(reason: &str) {
+        assert!(std::env::var_os("RDD_TEST_REQUIRE").is_none(), "{reason}");
+        eprintln!("skipped: {reason}");
     }
 
     #[test]
