@@ -72,7 +72,10 @@ pub fn build(config: &MachineConfig, inputs: &SeedInputs) -> Seed {
     let environment = environment::guest_environment(config, inputs);
     let user_data = user_data::user_data(config, inputs);
     let network_config = network_config(config, inputs);
-    let instance_id = user_data::instance_id(inputs, &[&user_data, &network_config]);
+    // The host's name servers change with the place it is at. That is no reason for cloud-init to begin
+    // anew: user-data has it apply the network's configuration at each boot then.
+    let lasting = self::network_config(config, &SeedInputs { host_dns: Vec::new(), ..inputs.clone() });
+    let instance_id = user_data::instance_id(inputs, &[&user_data, &lasting]);
     seed.data("meta-data", format!("instance-id: {instance_id}\nlocal-hostname: {}\n", config.name.hostname()));
     seed.data("user-data", user_data);
     seed.data("network-config", network_config);
@@ -126,10 +129,10 @@ fn network_config(config: &MachineConfig, inputs: &SeedInputs) -> String {
     );
     let servers: Vec<IpAddr> = if !config.dns.is_empty() {
         config.dns.clone()
-    } else if config.host_resolver || inputs.host_dns.is_empty() {
-        vec![network::DNS.into()]
-    } else {
+    } else if user_data::uses_host_dns(config) && !inputs.host_dns.is_empty() {
         inputs.host_dns.clone()
+    } else {
+        vec![network::DNS.into()]
     };
     text.push_str("    nameservers:\n      addresses:\n");
     for server in servers {

@@ -180,6 +180,24 @@ fn user_data_is_what_cloud_init_reads() {
 }
 
 #[test]
+fn the_hosts_name_servers_make_no_new_instance() {
+    let mut c = config();
+    c.host_resolver = false;
+    let with = |servers: &[&str]| {
+        let host_dns = servers.iter().map(|text| text.parse().expect("an address")).collect();
+        build(&c, &SeedInputs { host_dns, ..inputs() })
+    };
+    let (home, cafe, offline) = (with(&["10.0.0.1"]), with(&["10.9.9.9", "10.9.9.8"]), with(&[]));
+    for (seed, servers) in [(&home, "10.0.0.1"), (&cafe, "10.9.9.9\n      - 10.9.9.8"), (&offline, "192.168.5.3")] {
+        assert_eq!(text(seed, "meta-data"), text(&home, "meta-data"), "{servers}");
+        let network = text(seed, "network-config");
+        assert!(network.ends_with(&format!("addresses:\n      - {servers}\n")), "{network}");
+        assert!(text(seed, "user-data").contains("\nupdates:\n  network:\n    when: [boot-new-instance, boot]\n"));
+    }
+    assert!(!text(&build(&config(), &inputs()), "user-data").contains("updates:"));
+}
+
+#[test]
 fn the_instance_id_changes_with_what_is_done_once_and_not_with_the_boot() {
     let first = text(&build(&config(), &inputs()), "meta-data");
     let next_boot = SeedInputs { boot_token: "token-2".into(), now: 1_795_409_999, ..inputs() };

@@ -43,8 +43,17 @@ pub(crate) fn user_data(config: &MachineConfig, inputs: &SeedInputs) -> String {
     );
     indent(&mut text, 6, PER_BOOT_SCRIPT);
     name_servers(&mut text, config);
+    if uses_host_dns(config) {
+        // They change with the place that the host is at, which is no new instance.
+        text.push_str("updates:\n  network:\n    when: [boot-new-instance, boot]\n");
+    }
     tail(&mut text, config);
     text
+}
+
+/// Returns whether the guest asks the host's own name servers.
+pub(crate) fn uses_host_dns(config: &MachineConfig) -> bool {
+    config.dns.is_empty() && !config.host_resolver
 }
 
 fn head(config: &MachineConfig) -> String {
