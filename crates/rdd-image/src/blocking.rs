@@ -21,6 +21,12 @@ impl Job {
         }
     }
 
+    /// Returns work that nobody waits for any more.
+    #[cfg(test)]
+    pub(crate) fn abandoned() -> Self {
+        Self { cancelled: Arc::new(true.into()), ..Self::default() }
+    }
+
     /// Says how far the work is.
     pub(crate) fn set_done(&self, bytes: u64) {
         self.done.store(bytes, Ordering::Relaxed);

@@ -22,7 +22,7 @@ use rdd_host::files;
 use rdd_machine::config::{Arch, Image};
 use rdd_machine::{MachineConfig, size};
 
-use crate::blocking;
+use crate::blocking::{self, Job};
 use crate::boot_files::{self, BootFilesError};
 use crate::cache::{Cache, FetchError};
 use crate::disk::{self, DiskError, DiskFormat, DiskInfo};
@@ -112,7 +112,7 @@ pub async fn prepare(
         boot_files::renew(image, paths, cache, progress).await?;
     }
     let (paths, disk_size) = (paths.clone(), config.disk);
-    blocking::run(|_| {}, move |_| make_disk(&paths, disk_size)).await
+    blocking::run(|_| {}, move |job| make_disk(&paths, disk_size, job)).await
 }
 
 /// Returns whether there is a disk; `false` only for a machine that is being created.
@@ -185,26 +185,29 @@ async fn fetch_image(
     Ok(cache.fetch(&image.file, &paths.image, true, progress).await)
 }
 
-fn make_disk(paths: &MachineFiles, disk_size: u64) -> Result<Prepared, PrepareError> {
+/// Ends before its next step when nobody waits for it: whoever abandoned it may go on from what it left.
+pub(crate) fn make_disk(paths: &MachineFiles, disk_size: u64, job: &Job) -> Result<Prepared, PrepareError> {
     if !has_disk(paths)? {
         if paths.image.exists() {
             let info = disk::inspect(&paths.image)?;
             if info.format == DiskFormat::Iso9660 {
-                rename(&paths.image, &paths.iso)?;
+                rename(&paths.image, &paths.iso, job)?;
             } else {
                 if info.virtual_size > disk_size {
                     return Err(PrepareError::TooSmall { disk: disk_size, image: info.virtual_size });
                 }
-                write_format(paths, info.format)?;
-                rename(&paths.image, &paths.disk)?;
+                write_format(paths, info.format, job)?;
+                rename(&paths.image, &paths.disk, job)?;
             }
         }
         if !has_disk(paths)? {
-            write_format(paths, DiskFormat::Qcow2)?;
+            write_format(paths, DiskFormat::Qcow2, job)?;
+            job.check().map_err(io_error("create", &paths.disk))?;
             disk::create_empty(&paths.disk, DiskFormat::Qcow2, disk_size)?;
         }
     }
-    let format = disk_format(paths)?;
+    let format = disk_format(paths, job)?;
+    job.check().map_err(io_error("grow", &paths.disk))?;
     disk::grow(&paths.disk, format, disk_size)?;
     Ok(Prepared {
         disk_format: format,
@@ -215,7 +218,7 @@ fn make_disk(paths: &MachineFiles, disk_size: u64) -> Result<Prepared, PrepareEr
 }
 
 /// Returns the recorded format. A disk of the original has no record; what it is, is found out once.
-fn disk_format(paths: &MachineFiles) -> Result<DiskFormat, PrepareError> {
+fn disk_format(paths: &MachineFiles, job: &Job) -> Result<DiskFormat, PrepareError> {
     let recorded = std::fs::read_to_string(&paths.disk_format).ok().and_then(|text| DiskFormat::parse(&text));
     if let Some(format) = recorded.filter(|format| *format != DiskFormat::Iso9660) {
         return Ok(format);
@@ -223,16 +226,18 @@ fn disk_format(paths: &MachineFiles) -> Result<DiskFormat, PrepareError> {
     let DiskInfo { format, .. } = disk::inspect(&paths.disk)?;
     // A hybrid CD image that somebody installed to: to the hypervisor its bytes are a disk.
     let format = if format == DiskFormat::Iso9660 { DiskFormat::Raw } else { format };
-    write_format(paths, format)?;
+    write_format(paths, format, job)?;
     Ok(format)
 }
 
-fn write_format(paths: &MachineFiles, format: DiskFormat) -> Result<(), PrepareError> {
+fn write_format(paths: &MachineFiles, format: DiskFormat, job: &Job) -> Result<(), PrepareError> {
     let path = &paths.disk_format;
+    job.check().map_err(io_error("write", path))?;
     files::write_whole(path, format!("{format}\n").as_bytes(), 0o644).map_err(io_error("write", path))
 }
 
-fn rename(from: &Path, to: &Path) -> Result<(), PrepareError> {
+fn rename(from: &Path, to: &Path, job: &Job) -> Result<(), PrepareError> {
+    job.check().map_err(io_error("rename", from))?;
     std::fs::rename(from, to).map_err(io_error("rename", from))?;
     let directory = to.parent().unwrap_or(Path::new("."));
     files::sync_directory(directory).map_err(io_error("sync", directory))

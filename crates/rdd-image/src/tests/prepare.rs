@@ -4,7 +4,9 @@ use rdd_machine::config::{Arch, Image, Kernel};
 use rdd_machine::{MachineConfig, MachineName};
 
 use super::{digest, noise, source};
+use crate::blocking::Job;
 use crate::disk::{DiskFormat, create_empty, inspect};
+use crate::prepare::make_disk;
 use crate::{Cache, MachineFiles, PrepareError, Prepared, Progress};
 
 struct Place {
@@ -262,6 +264,27 @@ async fn a_cd_gets_an_empty_disk_beside_it() {
         let prepared = place.prepare().await.expect("prepared");
         assert_eq!((prepared.disk_format, prepared.has_iso), (DiskFormat::Qcow2, true));
         assert_eq!(place.listing(), ["disk", "disk.format", "image.source", "iso"]);
+    }
+}
+
+#[test]
+fn what_nobody_waits_for_changes_nothing_more() {
+    let place = Place::new(|dir| vec![image(qcow2(dir, 1 << 30))]);
+    let original = place.directory.path().join("image.qcow2");
+    for listing in [&["image"][..], &["disk.format", "image"], &["disk"], &[]] {
+        for name in ["image", "disk", "disk.format"] {
+            let path = place.config.dir.join(name);
+            match listing.contains(&name) {
+                true if name == "disk.format" => std::fs::write(path, "qcow2\n").expect("written"),
+                true => drop(std::fs::copy(&original, path).expect("copied")),
+                false => drop(std::fs::remove_file(path)),
+            }
+        }
+        let error = make_disk(&place.files, 4 << 30, &Job::abandoned()).expect_err("abandoned");
+        assert!(super::chain(&error).ends_with("cancelled"), "{error}");
+        assert_eq!(place.listing(), listing);
+        let disk = place.files.disk.exists().then(|| inspect(&place.files.disk).expect("good").virtual_size);
+        assert!(disk.is_none_or(|size| size == 1 << 30), "{disk:?}");
     }
 }
 
