@@ -66,7 +66,8 @@ impl Events {
             // What there is of the last line must not become the beginning of this one.
             line.insert(0, b'\n');
         }
-        // Whole lines, at once: a reader follows the file. That nobody reads is no reason to end.
+        // Whole lines, at once: a reader follows the file, and after a power cut finds what was told. That
+        // nobody reads is no reason to end.
         let written = output.writer.write_all(&line).and_then(|()| output.writer.flush());
         output.is_behind = written.is_err();
         if let Err(error) = written {

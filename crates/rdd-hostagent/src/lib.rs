@@ -18,6 +18,7 @@
 //! asked to let go of it.
 
 pub mod client;
+mod durable;
 mod events;
 mod failure;
 mod inputs;

@@ -17,9 +17,11 @@ use rdd_machine::event::HostagentStatus;
 use rdd_machine::{MachineConfig, MachineName};
 use rdd_machine_dir::MachineDir;
 use rdd_template::HostFacts;
+use tokio::net::UnixListener;
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
+use crate::durable;
 use crate::events::Events;
 use crate::failure::HostagentError;
 use crate::inputs;
@@ -68,18 +70,16 @@ pub enum Ending {
 /// Events go to standard output, the log to `tracing`. Whoever calls this has set the log up.
 pub async fn run(args: &HostagentArgs, drivers: &[Arc<dyn Driver>]) -> Result<Ending, HostagentError> {
     let dir = MachineDir::new(&args.lima_home, &args.name);
-    let _lock = FileLock::try_acquire(&dir.ha_lock()).map_err(|error| match error {
-        LockError::Held { .. } => HostagentError::AlreadyRunning(args.name.to_string()),
-        LockError::Io { path, source } => HostagentError::File { operation: "lock", path, source },
-    })?;
-    let mut signals = StopSignals::new().map_err(HostagentError::Signals)?;
-    if let Some(path) = &args.pid_file {
-        let pid = format!("{}\n", std::process::id());
-        files::write_whole(path, pid.as_bytes(), 0o644).map_err(|e| failed("write", path, e))?;
-    }
-    let events = Arc::new(Events::new(Box::new(io::stdout())));
+    let events = Arc::new(Events::new(durable::standard_output()));
+    let Held { _lock, mut signals, listener } = match hold(args, &dir) {
+        Ok(held) => held,
+        Err(error) => {
+            let result = Err(error);
+            report_end(&events, &result);
+            return result;
+        }
+    };
     let orders = Arc::new(Orders::default());
-    let listener = server::bind(&args.socket).map_err(|e| failed("listen on", &args.socket, e))?;
     let (over, ended) = oneshot::channel::<()>();
     let shared = Shared { events: events.clone(), orders: orders.clone() };
     let mut http = tokio::spawn(server::serve(listener, shared, async { drop(ended.await) }));
@@ -113,6 +113,34 @@ pub async fn run(args: &HostagentArgs, drivers: &[Arc<dyn Driver>]) -> Result<En
         let _ = files::remove_file(path);
     }
     result
+}
+
+/// What only one hostagent of a machine can have at a time.
+struct Held {
+    _lock: FileLock,
+    signals: StopSignals,
+    listener: UnixListener,
+}
+
+fn hold(args: &HostagentArgs, dir: &MachineDir) -> Result<Held, HostagentError> {
+    let lock = FileLock::try_acquire(&dir.ha_lock()).map_err(|error| match error {
+        LockError::Held { .. } => HostagentError::AlreadyRunning(args.name.to_string()),
+        LockError::Io { path, source } => HostagentError::File { operation: "lock", path, source },
+    })?;
+    let signals = StopSignals::new().map_err(HostagentError::Signals)?;
+    if let Some(path) = &args.pid_file {
+        let pid = format!("{}\n", std::process::id());
+        files::write_whole(path, pid.as_bytes(), 0o644).map_err(|e| failed("write", path, e))?;
+    }
+    match server::bind(&args.socket) {
+        Ok(listener) => Ok(Held { _lock: lock, signals, listener }),
+        Err(error) => {
+            if let Some(path) = &args.pid_file {
+                let _ = files::remove_file(path);
+            }
+            Err(failed("listen on", &args.socket, error))
+        }
+    }
 }
 
 fn report_end(events: &Events, result: &Result<Ending, HostagentError>) {

@@ -15,6 +15,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("the_vm_outlives_a_hostagent_that_lets_go", the_vm_outlives_a_hostagent_that_lets_go),
     ("a_forgotten_token_is_no_obstacle", a_forgotten_token_is_no_obstacle),
     ("one_hostagent_at_a_time", one_hostagent_at_a_time),
+    ("whatever_keeps_it_from_beginning_is_told", whatever_keeps_it_from_beginning_is_told),
     ("heals_what_a_crash_left", heals_what_a_crash_left),
     ("a_port_that_was_asked_for_and_is_taken_is_an_error", a_port_that_was_asked_for_and_is_taken_is_an_error),
     ("a_port_of_its_own_choice_is_given_up", a_port_of_its_own_choice_is_given_up),
@@ -116,12 +117,28 @@ fn one_hostagent_at_a_time() {
         first.runs().await;
         let second = stand.agent();
         assert_eq!(tokio::time::timeout(PATIENCE, second.child.wait()).await.unwrap().unwrap().code(), Some(1));
+        let last = second.events().pop().unwrap().status;
+        assert!(last.exiting && last.errors[0].contains("another hostagent is running"), "{last:?}");
         // It took nothing from the first.
         assert!(first.client().info().await.unwrap().ssh_local_port != 0);
         assert_eq!(read(&stand.dir.ha_pid()), format!("{}\n", first.child.pid()));
         first.signal(Signal::Terminate);
         assert_eq!(first.ends().await.0, Some(0));
         stand.check_nothing_is_left();
+    });
+}
+
+fn whatever_keeps_it_from_beginning_is_told() {
+    block_on(async {
+        for blocked in ["ha.pid", "ha.sock"] {
+            let stand = Stand::new(&[]);
+            std::fs::create_dir_all(stand.dir.file(blocked).join("somebody's")).unwrap();
+            let (code, last) = stand.agent().ends().await;
+            assert_eq!(code, Some(1));
+            assert!(last.exiting && last.errors[0].contains(blocked), "{last:?}");
+            assert!(stand.dir.file(blocked).join("somebody's").is_dir());
+            assert!(!stand.dir.ha_pid().is_file());
+        }
     });
 }
 
