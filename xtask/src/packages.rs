@@ -31,6 +31,8 @@ pub const PIP: Need = Need { program: "pip3", package: "python3-pip" };
 pub const MMDEBSTRAP: Need = Need { program: "mmdebstrap", package: "mmdebstrap" };
 /// Makes and checks disk images.
 pub const QEMU_IMG: Need = Need { program: "qemu-img", package: "qemu-utils" };
+/// Reads the seeds that we write, to have another opinion.
+pub const XORRISO: Need = Need { program: "xorriso", package: "xorriso" };
 
 /// Installs what is missing. Without root, fails and names the packages.
 pub fn ensure(needs: &[Need]) -> Result<()> {

@@ -68,9 +68,13 @@ impl TestBinary {
 /// Runs `cargo xtask test`.
 pub fn run(args: &TestArgs) -> Result<()> {
     let wanted = |floor: u32| args.floor.is_none_or(|only| only == floor);
-    packages::ensure(&[packages::QEMU, packages::SSH, packages::QEMU_IMG, packages::MKE2FS, packages::STRIP])?;
-    if wanted(60) {
+    let needs =
+        [packages::QEMU, packages::SSH, packages::QEMU_IMG, packages::XORRISO, packages::MKE2FS, packages::STRIP];
+    packages::ensure(&needs)?;
+    if wanted(40) || wanted(60) {
         guest::ensure(GuestKind::Micro)?;
+    }
+    if wanted(60) {
         guest::ensure(GuestKind::Debian)?;
     }
     let kubectls = match wanted(30) || wanted(50) {
@@ -91,6 +95,8 @@ pub fn run(args: &TestArgs) -> Result<()> {
             let mut command = Command::new(&binary.executable);
             command.current_dir(&binary.dir).stdin(Stdio::null()).env("CARGO_MANIFEST_DIR", &binary.dir);
             command.env("RDD_TEST_GUESTS", shell::target_dir().join("guest"));
+            // Everything is installed here; a test that finds something missing has failed.
+            command.env("RDD_TEST_REQUIRE", "1");
             command.envs(kubectls.iter().map(|(name, path)| (name, path)));
             if floor == 60 {
                 command.env("RDD_TEST_XTASK", std::env::current_exe().context("cannot find our own program")?);

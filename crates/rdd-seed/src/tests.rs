@@ -495,6 +495,8 @@ fn xorriso_reads_the_image() {
         .arg(place.path().join("out"))
         .output();
     let Ok(output) = output else {
+        // `cargo xtask test` has everything installed; there, a test that does nothing has failed.
+        assert!(std::env::var_os("RDD_TEST_REQUIRE").is_none(), "xorriso is not installed");
         eprintln!("skipped: xorriso is not installed");
         return;
     };
