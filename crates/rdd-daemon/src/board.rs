@@ -2,7 +2,7 @@
 //!
 //! Whoever connects hears the latest message, and each later one, as lines of JSON
 //! ([`rdd_host::ready::Message`]). The connection has a second use: its peer is the service, so it
-//! is also the handle by which the service is stopped. Nothing is read from a client.
+//! is also the handle by which the service is ended. The one thing a client can say is [`STOP`].
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -10,7 +10,9 @@ use std::path::Path;
 
 use rdd_host::files;
 use rdd_host::ready::{Message, ReadyReporter};
+use rdd_reconcile::CancellationToken;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::unix::{ReadHalf, WriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -18,10 +20,15 @@ use tokio::task::JoinSet;
 /// The phase of a service that is on its way out.
 pub(crate) const STOPPING: &str = "stopping";
 
+/// The line by which a client asks the service to stop. Unlike a signal, it means the same however often it comes: of
+/// two stops at once none is taken for the impatience of the other.
+pub(crate) const STOP: &str = "{\"stop\":true}\n";
+
 /// Where the service says how far it is.
 pub(crate) struct Board {
     parent: ReadyReporter,
     latest: watch::Sender<Message>,
+    stop: CancellationToken,
     /// Owns the accepting task; it ends with the board.
     _server: JoinSet<()>,
 }
@@ -35,9 +42,15 @@ impl Board {
         std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600))?;
         parent.report(&first);
         let (latest, watched) = watch::channel(first);
+        let stop = CancellationToken::new();
         let mut server = JoinSet::new();
-        server.spawn(accept(listener, watched));
-        Ok(Board { parent, latest, _server: server })
+        server.spawn(accept(listener, watched, stop.clone()));
+        Ok(Board { parent, latest, stop, _server: server })
+    }
+
+    /// Returns when a client has asked the service to stop; at once, if one has before.
+    pub(crate) async fn stop_requested(&self) {
+        self.stop.cancelled().await;
     }
 
     /// Says something to everybody.
@@ -53,13 +66,13 @@ impl Board {
     }
 }
 
-async fn accept(listener: UnixListener, watched: watch::Receiver<Message>) {
+async fn accept(listener: UnixListener, watched: watch::Receiver<Message>, stop: CancellationToken) {
     let mut clients = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    clients.spawn(tell(stream, watched.clone()));
+                    clients.spawn(attend(stream, watched.clone(), stop.clone()));
                 }
                 Err(error) => {
                     tracing::warn!("cannot accept on the control socket: {error}");
@@ -72,27 +85,33 @@ async fn accept(listener: UnixListener, watched: watch::Receiver<Message>) {
     }
 }
 
-/// Tells one client everything, until it has gone.
-async fn tell(mut stream: UnixStream, mut watched: watch::Receiver<Message>) {
-    let (mut reader, mut writer) = stream.split();
-    let mut ignored = [0; 64];
+/// Serves one client, until it has gone.
+async fn attend(mut stream: UnixStream, watched: watch::Receiver<Message>, stop: CancellationToken) {
+    let (reader, writer) = stream.split();
+    tokio::select! {
+        () = tell(writer, watched) => {}
+        () = listen(reader, &stop) => {}
+    }
+}
+
+/// Tells a client everything, until there is nothing more to tell.
+async fn tell(mut writer: WriteHalf<'_>, mut watched: watch::Receiver<Message>) {
     watched.mark_changed();
-    loop {
-        tokio::select! {
-            changed = watched.changed() => {
-                if changed.is_err() {
-                    return;
-                }
-                let line = watched.borrow_and_update().to_line();
-                if writer.write_all(line.as_bytes()).await.is_err() {
-                    return;
-                }
-            }
-            read = reader.read(&mut ignored) => {
-                if matches!(read, Ok(0) | Err(_)) {
-                    return;
-                }
-            }
+    while watched.changed().await.is_ok() {
+        let line = watched.borrow_and_update().to_line();
+        if writer.write_all(line.as_bytes()).await.is_err() {
+            // It does not listen. What it asked before it left may still be on its way to us.
+            std::future::pending::<()>().await;
         }
     }
+}
+
+/// Hears what a client asks for, until it has gone.
+async fn listen(mut reader: ReadHalf<'_>, stop: &CancellationToken) {
+    let mut first = [0; STOP.len()];
+    if reader.read_exact(&mut first).await.is_ok() && first == *STOP.as_bytes() {
+        stop.cancel();
+    }
+    let mut ignored = [0; 64];
+    while matches!(reader.read(&mut ignored).await, Ok(1..)) {}
 }

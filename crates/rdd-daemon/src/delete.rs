@@ -4,17 +4,23 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rdd_host::instance::Instance;
-use rdd_host::lock::{self, FileLock, LockError};
+use rdd_host::lock::{FileLock, LockError};
 use rdd_host::{environment, files, logs};
 
 use crate::deadline::Deadline;
-use crate::peer::PeerError;
+use crate::orphans::{any_machine_runs, machine_directories};
+use crate::peer::{self, PeerError};
 use crate::settings;
 use crate::start::{Launcher, StartError, StartOptions, start};
 use crate::stop::{StopError, StopOptions, stop};
 
 /// The logs that the service writes, by the beginning of their names.
 const OUR_LOGS: [&str; 3] = ["rdd.stdout.", "rdd.stderr.", "vm-switch."];
+
+/// How many services are started to stop VMs that outlived theirs. Who kills that many does not want the VMs stopped.
+const ROUNDS: u32 = 3;
+/// The controllers of such a service.
+const MACHINES: &str = "limavm";
 
 /// Why an instance still exists.
 #[derive(Debug, thiserror::Error)]
@@ -30,12 +36,6 @@ pub enum DeleteError {
         /// The cause.
         #[source]
         source: StartError,
-    },
-    /// Its service was started in between.
-    #[error("{name:?} control plane was started meanwhile")]
-    Running {
-        /// The instance.
-        name: String,
     },
     /// Its lock could not be used.
     #[error(transparent)]
@@ -56,7 +56,7 @@ pub enum DeleteError {
 
 /// Stops the service and removes everything of the instance.
 ///
-/// When the service cannot be stopped in time, nothing is removed.
+/// When the service or a VM cannot be stopped in time, nothing is removed.
 pub async fn delete(
     instance: &Instance,
     launcher: &Launcher,
@@ -69,21 +69,10 @@ pub async fn delete(
         return Ok(());
     }
     let paths = instance.paths();
-    if crate::peer::find(instance).await?.is_some() {
-        stop(instance, StopOptions { wait: true, deadline }).await?;
-    } else if any_machine_runs(&paths.lima_home) {
-        // The service was killed and its VMs live on. Only a service can stop them in good order.
-        tracing::debug!("starting {name:?} control plane in order to stop its VMs");
-        let started = start(instance, launcher, &StartOptions::until(deadline)).await;
-        started.map_err(|source| DeleteError::StopMachines { name: name.to_owned(), source })?;
-        stop(instance, StopOptions { wait: true, deadline }).await?;
-    }
-
     // From here on no service can start, until the lock's file is gone with everything else.
-    let _lock = match FileLock::try_acquire(&paths.lock()) {
-        Ok(lock) => lock,
-        Err(LockError::Held { .. }) => return Err(DeleteError::Running { name: name.to_owned() }),
-        Err(error) => return Err(DeleteError::Lock(error)),
+    let Some(_lock) = stop_everything(instance, launcher, deadline).await? else {
+        tracing::info!("{name:?} control plane has been deleted by somebody else");
+        return Ok(());
     };
     if keep_logs {
         preserve_logs(&paths.lima_home, &paths.log_dir);
@@ -97,22 +86,63 @@ pub async fn delete(
     Ok(())
 }
 
-/// Returns whether a VM or its hostagent is alive, by their locks.
-fn any_machine_runs(lima_home: &Path) -> bool {
-    machine_directories(lima_home).iter().any(|directory| {
-        ["ha.lock", "driver.lock"].iter().any(|name| lock::is_held(&directory.join(name)).unwrap_or(false))
-    })
-}
-
-fn machine_directories(lima_home: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(lima_home) else { return Vec::new() };
-    let directories = entries.filter_map(Result::ok).map(|entry| entry.path()).filter(|path| path.is_dir());
-    directories.collect()
+/// Stops whatever runs of the instance and returns its lock, with which nothing starts any more; `None` if the instance
+/// does not exist any more.
+///
+/// What stopped can be started by others, and a service may be killed before it has stopped its VMs; so this looks again
+/// after each step, and last with the lock in hand.
+async fn stop_everything(
+    instance: &Instance,
+    launcher: &Launcher,
+    deadline: Deadline,
+) -> Result<Option<FileLock>, DeleteError> {
+    let (name, paths) = (instance.name(), instance.paths());
+    let machines_run = || {
+        let looked = any_machine_runs(&paths.lima_home);
+        looked.map_err(|source| DeleteError::Stop(StopError::Look { path: paths.lima_home.clone(), source }))
+    };
+    let mut rounds = 0;
+    while settings::exists(instance) {
+        if peer::find(instance).await?.is_some() {
+            match stop(instance, StopOptions { wait: true, deadline }).await {
+                // The next round does better.
+                Err(StopError::Orphans { .. }) => {}
+                result => result?,
+            }
+            continue;
+        }
+        if machines_run()? {
+            if rounds == ROUNDS {
+                return Err(StopError::Orphans { name: name.to_owned() }.into());
+            }
+            rounds += 1;
+            // Only a service can stop them in good order.
+            tracing::debug!("starting {name:?} control plane in order to stop its VMs");
+            let options = StartOptions { controllers: Some(MACHINES.to_owned()), ..StartOptions::until(deadline) };
+            match start(instance, launcher, &options).await {
+                // Somebody else stopped it; who knows how.
+                Ok(()) | Err(StartError::Exited { .. }) => continue,
+                Err(source) => return Err(DeleteError::StopMachines { name: name.to_owned(), source }),
+            }
+        }
+        match FileLock::try_acquire(&paths.lock()) {
+            Ok(lock) if !machines_run()? => return Ok(Some(lock)),
+            // Between our look and our lock a service was there, or is, or somebody else deleted the instance.
+            Ok(_) | Err(LockError::Held { .. }) => {}
+            Err(LockError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(DeleteError::Lock(error)),
+        }
+    }
+    Ok(None)
 }
 
 /// Moves the VMs' logs to safety. Failures are told, and never keep an instance alive.
 fn preserve_logs(lima_home: &Path, log_dir: &Path) {
-    for directory in machine_directories(lima_home) {
+    let directories = machine_directories(lima_home).unwrap_or_else(|error| {
+        tracing::warn!("cannot preserve the logs in {}: {error}", lima_home.display());
+        Vec::new()
+    });
+    for directory in directories {
         let Some(name) = directory.file_name().and_then(|name| name.to_str()) else { continue };
         if let Err(error) = logs::preserve(&directory, log_dir, name) {
             tracing::warn!("cannot preserve the logs in {}: {error}", directory.display());

@@ -7,8 +7,8 @@
 //! # How the two sides know of each other
 //!
 //! The service holds the lock of its instance for its whole life, so "does it run" is a question
-//! for the kernel. It listens on a control socket and says there how far it is; the peer of that
-//! socket is the process to signal. Whoever starts it hears the same through a pipe. Nobody trusts
+//! for the kernel. It listens on a control socket, says there how far it is, and is asked there to
+//! stop; the peer of that socket is the process to signal if it does not. Whoever starts it hears the same through a pipe. Nobody trusts
 //! the process id in a file, and nobody polls.
 
 mod board;
@@ -16,6 +16,7 @@ mod create;
 mod deadline;
 mod delete;
 mod ensure;
+mod orphans;
 mod peer;
 mod selection;
 mod serve;
@@ -33,4 +34,4 @@ pub use serve::{MachineOptions, MachinesError, PlaneError, ResidenceError, Serve
 pub use settings::{SettingsError, exists};
 pub use start::{Launcher, StartError, StartOptions, start};
 pub use status::{Status, StatusError, status};
-pub use stop::{StopError, StopOptions, stop};
+pub use stop::{ORPHANS_HINT, StopError, StopOptions, stop};

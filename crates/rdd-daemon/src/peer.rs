@@ -8,8 +8,10 @@ use rdd_host::instance::Instance;
 use rdd_host::lock;
 use rdd_host::process::Handle;
 use rdd_host::ready::Message;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
+
+use crate::board::STOP;
 
 /// How long a service may hold its lock without answering: it has just taken it, or just ends.
 const SILENCE: Duration = Duration::from_secs(5);
@@ -107,6 +109,14 @@ impl Peer {
             if let Some(message) = Message::from_line(&line) {
                 return Ok(Some(message));
             }
+        }
+    }
+
+    /// Asks the service to stop. One that has gone, or is about to, need not hear it.
+    pub(crate) async fn ask_to_stop(&mut self) -> Result<(), PeerError> {
+        match self.lines.get_mut().write_all(STOP.as_bytes()).await {
+            Err(source) if !is_absence(&source) => Err(PeerError::Socket { path: self.path.clone(), source }),
+            _ => Ok(()),
         }
     }
 

@@ -1,21 +1,26 @@
 //! `svc stop`: the service ends in good order.
 
 use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rdd_host::instance::Instance;
-use rdd_host::lock::FileLock;
+use rdd_host::lock::{self, FileLock};
 use rdd_host::process::Signal;
 use rdd_host::ready::Message;
 use rdd_host::{files, process::Handle};
 
 use crate::board::STOPPING;
 use crate::deadline::{Deadline, DeadlineExceeded};
+use crate::orphans::any_machine_runs;
 use crate::peer::{self, Peer, PeerError};
 use crate::settings;
 
 /// How long a service may take to say that it has heard us, when nobody waits for its end.
 const HEARD: Duration = Duration::from_secs(2);
+
+/// How VMs without a service are stopped.
+pub const ORPHANS_HINT: &str = "stop them with 'rdd svc start', then 'rdd svc stop'";
 
 /// How to stop.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +48,21 @@ pub enum StopError {
         #[source]
         source: io::Error,
     },
+    /// It is gone, and its VMs are not: it had no time to stop them.
+    #[error("{name:?} control plane ended before its VMs, which run on")]
+    Orphans {
+        /// The instance.
+        name: String,
+    },
+    /// Nobody knows whether its VMs run.
+    #[error("cannot tell whether VMs run: cannot look at {path}")]
+    Look {
+        /// The machine room's home, or a lock.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
     /// It takes too long. It was told a second time, harder.
     #[error("timed out waiting for {name:?} control plane with pid {pid} to stop")]
     Deadline {
@@ -56,18 +76,20 @@ pub enum StopError {
     },
 }
 
-/// Stops the service, if it runs.
+/// Stops the service, if it runs, and with it its VMs.
 pub async fn stop(instance: &Instance, options: StopOptions) -> Result<(), StopError> {
     let name = instance.name();
     let Some(mut peer) = peer::find(instance).await? else {
-        if settings::exists(instance) {
-            tracing::info!("{name:?} control plane is already stopped");
-        } else {
+        if !settings::exists(instance) {
             tracing::info!("{name:?} control plane does not exist");
+        } else if orphans_run(instance)? {
+            tracing::warn!("{name:?} control plane is already stopped, but its VMs run on; {ORPHANS_HINT}");
+        } else {
+            tracing::info!("{name:?} control plane is already stopped");
         }
         return Ok(());
     };
-    signal(instance, &peer.handle, Signal::Interrupt)?;
+    peer.ask_to_stop().await?;
     if !options.wait {
         // Whoever looks after us must not find a service that seems to stay.
         let _ = tokio::time::timeout(HEARD, heard(&mut peer)).await;
@@ -77,13 +99,27 @@ pub async fn stop(instance: &Instance, options: StopOptions) -> Result<(), StopE
     match options.deadline.limit(peer.gone()).await {
         Ok(gone) => gone?,
         Err(source) => {
+            // The one signal: whoever else waits has more patience, or ends it in the same way.
             signal(instance, &peer.handle, Signal::Terminate)?;
             return Err(StopError::Deadline { name: name.to_owned(), pid: peer.handle.pid(), source });
         }
     }
     remove_dead_tokens(instance);
+    if orphans_run(instance)? {
+        // It was killed, or somebody had no patience.
+        return Err(StopError::Orphans { name: name.to_owned() });
+    }
     tracing::info!("{name:?} control plane has stopped");
     Ok(())
+}
+
+/// Returns whether there are VMs without a service.
+fn orphans_run(instance: &Instance) -> Result<bool, StopError> {
+    let look =
+        |path: &Path, held: io::Result<bool>| held.map_err(|source| StopError::Look { path: path.to_owned(), source });
+    let (lima_home, lock) = (&instance.paths().lima_home, instance.paths().lock());
+    // A service that was started since then has them, or soon will.
+    Ok(look(lima_home, any_machine_runs(lima_home))? && !look(&lock, lock::is_held(&lock))?)
 }
 
 /// Returns when the service has said that it stops, or has gone.

@@ -8,7 +8,10 @@
 //! | 4 | a deadline passed |
 //! | n | the code of a command that was run for the user |
 
-use rdd_daemon::{DeadlineExceeded, EnsureError, ResidenceError, ServeError, SettingsError, StartError};
+use rdd_daemon::{
+    DeadlineExceeded, DeleteError, EnsureError, ORPHANS_HINT, ResidenceError, ServeError, SettingsError, StartError,
+    StopError,
+};
 
 /// A write that the API refused: exit code 3. Put it into the chain of an error.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +99,9 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
         if let Some(ServeError::Residence(ResidenceError::AlreadyRunning { .. })) = cause.downcast_ref() {
             return Some("see it with 'rdd svc status', stop it with 'rdd svc stop'");
         }
+        if let Some(StopError::Orphans { .. }) = stop_error(cause) {
+            return Some(ORPHANS_HINT);
+        }
         match start_error(cause) {
             Some(StartError::Exited { .. }) => return Some("see its last words with 'rdd svc log'"),
             Some(StartError::Settings(SettingsError::Malformed { .. })) => {
@@ -115,6 +121,15 @@ fn start_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a S
     match error.downcast_ref::<EnsureError>() {
         Some(EnsureError::Start(error)) => Some(error),
         Some(EnsureError::Status(_)) => None,
+        None => error.downcast_ref(),
+    }
+}
+
+/// Returns the failed stop that an error is, or hands on unchanged.
+fn stop_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a StopError> {
+    match error.downcast_ref::<DeleteError>() {
+        Some(DeleteError::Stop(error)) => Some(error),
+        Some(_) => None,
         None => error.downcast_ref(),
     }
 }

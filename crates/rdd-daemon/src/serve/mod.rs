@@ -9,8 +9,9 @@
 //! - *lock → board*: nothing else is touched before the instance is ours; another service that has
 //!   it makes us fail without a trace.
 //! - *plane → ready*: ready is said last, when every client would find everything in its place.
-//! - *signal*: the first stops in phases, with the API alive as long as somebody needs it; the
-//!   second ends the process at once. VMs survive that, and the next service takes them over.
+//! - *signal*: the first, or a request on the control socket, stops in phases, with the API alive as
+//!   long as somebody needs it; a signal after that ends the process at once. VMs survive that, and
+//!   the next service takes them over.
 
 mod discovery;
 mod kubeconfig;
@@ -30,7 +31,7 @@ pub use machines::{MachineOptions, MachinesError};
 pub use plane::PlaneError;
 pub use residence::ResidenceError;
 
-use crate::board::STOPPING;
+use crate::board::{Board, STOPPING};
 use crate::settings;
 use plane::Plane;
 use residence::Residence;
@@ -89,8 +90,8 @@ pub async fn serve(instance: &Instance, options: &ServeOptions) -> Result<(), Se
     let port = options.secure_port.unwrap_or_else(|| settings::preferred_port(instance));
     let started = tokio::select! {
         started = Plane::start(instance, options, port, &residence.board) => started,
-        signal = signals.next() => {
-            tracing::info!("stopped while starting ({signal:?})");
+        why = asked_to_stop(&mut signals, &residence.board) => {
+            tracing::info!("stopped while starting ({why})");
             return Ok(());
         }
     };
@@ -106,8 +107,8 @@ pub async fn serve(instance: &Instance, options: &ServeOptions) -> Result<(), Se
     residence.board.say(Message::Ready(true));
 
     let broken = tokio::select! {
-        signal = signals.next() => {
-            tracing::info!("stopping ({signal:?})");
+        why = asked_to_stop(&mut signals, &residence.board) => {
+            tracing::info!("stopping ({why})");
             None
         }
         error = plane.broken() => Some(error),
@@ -123,4 +124,12 @@ pub async fn serve(instance: &Instance, options: &ServeOptions) -> Result<(), Se
     drop(residence);
     tracing::info!("{:?} control plane has stopped", instance.name());
     broken.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// Returns, when the service has been asked to stop, how.
+async fn asked_to_stop(signals: &mut StopSignals, board: &Board) -> String {
+    tokio::select! {
+        signal = signals.next() => format!("{signal:?}"),
+        () = board.stop_requested() => "as asked".to_owned(),
+    }
 }

@@ -3,10 +3,13 @@
 use std::fs;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
+use std::process::{Child, Stdio};
+use std::time::Duration;
 
 use rdd_host::lock;
 use rdd_host::process::Handle;
 
+use crate::api::Cluster;
 use crate::sealed::{Sealed, check};
 
 /// Creates a VM and waits until it runs.
@@ -31,6 +34,52 @@ pub(crate) fn processes(sealed: &Sealed) -> Vec<Handle> {
     let files = machines.filter_map(Result::ok).filter_map(|machine| fs::read_dir(machine.path()).ok()).flatten();
     let sockets = files.filter_map(Result::ok).filter(|file| file.file_type().is_ok_and(|kind| kind.is_socket()));
     sockets.filter_map(|socket| Handle::of_peer(&UnixStream::connect(socket.path()).ok()?).ok()).collect()
+}
+
+/// The processes of a machine, also after its directory is gone. What still runs at the end is ended.
+struct Watched(Vec<Handle>);
+
+impl Watched {
+    fn of(sealed: &Sealed) -> Watched {
+        let processes = processes(sealed);
+        assert!(!processes.is_empty(), "{}", sealed.log());
+        Watched(processes)
+    }
+
+    /// Returns whether all have ended, or are about to: far sooner than a guest that is slow to power off.
+    fn have_ended(&self) -> bool {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let ended = runtime.block_on(async {
+            tokio::time::timeout(Duration::from_secs(1), async {
+                for process in &self.0 {
+                    process.wait().await.expect("waited");
+                }
+            })
+            .await
+        });
+        ended.is_ok()
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|process| process.kill().expect("sent"));
+    }
+}
+
+fn spawn(sealed: &Sealed, args: &[&str]) -> Child {
+    sealed.command(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("rdd runs")
+}
+
+#[track_caller]
+fn succeeds(child: Child) {
+    let output = child.wait_with_output().expect("waited");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), stderr.as_ref()), (Some(0), ""));
+}
+
+fn is_stopping(sealed: &Sealed) -> bool {
+    sealed.log().contains("stopping (")
 }
 
 #[test]
@@ -70,8 +119,74 @@ fn a_machine_survives_the_service_and_delete_still_stops_it() {
 fn who_has_no_patience_leaves_the_machine_to_the_next_service() {
     let sealed = Sealed::new();
     run_machine(&sealed, "one", "fakeIgnorePowerDown: 'true', fakeIgnorePoweroff: 'true'");
-    let ran = sealed.run(&["svc", "stop", "--timeout=100ms"]);
+    let ran = sealed.run(&["svc", "stop", "--timeout=1s"]);
     assert_eq!(ran.code, 4, "{}", ran.stderr);
     sealed.eventually("the second signal ends the service", || !sealed.is_locked());
     assert!(sealed.log().contains("asked a second time"), "{}", sealed.log());
+    assert!(is_on(&sealed, "one"), "a service that ends at once takes no machine with it");
+    check(&sealed.run(&["svc", "start"]), 0, "");
+    let cluster = Cluster::of(&sealed);
+    sealed.eventually("the next service has the machine", || {
+        cluster.condition("one", "Running").is_some_and(|condition| condition.0 == "True")
+    });
+}
+
+#[test]
+fn stops_at_once_are_one_stop() {
+    let sealed = Sealed::new();
+    run_machine(&sealed, "one", "fakePowerDown: 4s");
+    let mut stops = vec![spawn(&sealed, &["svc", "stop"]), spawn(&sealed, &["svc", "stop"])];
+    sealed.eventually("the service stops", || is_stopping(&sealed));
+    stops.push(spawn(&sealed, &["svc", "stop"]));
+    for stop in stops {
+        succeeds(stop);
+        assert!(!is_on(&sealed, "one"), "{}", sealed.log());
+    }
+    assert!(sealed.log().contains("has stopped"), "{}", sealed.log());
+}
+
+#[test]
+fn delete_after_an_interrupted_stop_waits_for_the_machine() {
+    let sealed = Sealed::new();
+    run_machine(&sealed, "one", "fakePowerDown: 4s");
+    let machine = Watched::of(&sealed);
+    let mut stop = spawn(&sealed, &["svc", "stop"]);
+    sealed.eventually("the service stops", || is_stopping(&sealed));
+    stop.kill().expect("sent");
+    stop.wait().expect("waited");
+    check(&sealed.run(&["svc", "delete"]), 0, "");
+    assert!(machine.have_ended());
+    assert!(!sealed.instance().paths().short_dir.exists());
+}
+
+#[test]
+fn delete_stops_the_machine_also_when_the_service_is_killed_meanwhile() {
+    let sealed = Sealed::new();
+    run_machine(&sealed, "one", "fakePowerDown: 4s");
+    let machine = Watched::of(&sealed);
+    let service = sealed.service().expect("it runs");
+    let delete = spawn(&sealed, &["svc", "delete"]);
+    sealed.eventually("the service stops", || is_stopping(&sealed));
+    service.kill().expect("sent");
+    succeeds(delete);
+    assert!(machine.have_ended());
+    assert!(!sealed.instance().paths().short_dir.exists());
+}
+
+#[test]
+fn a_service_that_ends_before_its_machine_has_not_stopped() {
+    let sealed = Sealed::new();
+    run_machine(&sealed, "one", "fakePowerDown: 4s");
+    let service = sealed.service().expect("it runs");
+    let stop = spawn(&sealed, &["svc", "stop"]);
+    sealed.eventually("the service stops", || is_stopping(&sealed));
+    service.kill().expect("sent");
+    let output = stop.wait_with_output().expect("waited");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("control plane ended before its VMs, which run on"), "{stderr}");
+    assert!(stderr.contains("hint: stop them with 'rdd svc start', then 'rdd svc stop'\n"), "{stderr}");
+    let ran = sealed.run(&["svc", "stop"]);
+    assert_eq!(ran.code, 0);
+    assert!(ran.stderr.contains("level=warning") && ran.stderr.contains("its VMs run on"), "{}", ran.stderr);
 }
