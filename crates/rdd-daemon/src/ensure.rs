@@ -32,9 +32,40 @@ pub enum EnsureError {
 
 /// Makes sure that the instance exists and that its service runs and is ready.
 pub async fn ensure_running(instance: &Instance, launcher: &Launcher) -> Result<Connection, EnsureError> {
+    ensure_by(instance, launcher, Deadline::after(LIMIT)).await
+}
+
+async fn ensure_by(instance: &Instance, launcher: &Launcher, deadline: Deadline) -> Result<Connection, EnsureError> {
     let connection = Connection { kubeconfig: instance.paths().config.clone() };
     if !status(instance).await?.ready {
-        start(instance, launcher, &StartOptions::until(Deadline::after(LIMIT))).await?;
+        start(instance, launcher, &StartOptions::until(deadline)).await?;
     }
     Ok(connection)
+}
+
+#[cfg(test)]
+mod tests {
+    use rdd_host::files;
+    use rdd_host::instance::Os;
+    use rdd_host::lock::FileLock;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_service_that_does_not_answer_is_waited_for_until_the_deadline() {
+        let home = tempfile::tempdir().expect("a directory");
+        let instance = Instance::new("t", home.path(), Os::current(), None).expect("a good name");
+        for directory in [&instance.paths().dir, &instance.paths().short_dir] {
+            files::make_private_dir(directory).expect("made");
+        }
+        std::fs::write(&instance.paths().args_file, "[]").expect("written");
+        // A service under SIGSTOP: it has its lock, and the kernel still takes connections for it.
+        let _lock = FileLock::try_acquire(&instance.paths().lock()).expect("free");
+        let _socket = std::os::unix::net::UnixListener::bind(instance.paths().socket()).expect("bound");
+        let launcher = Launcher { program: "/nonexistent".into(), verbosity: 0 };
+        let ensured = ensure_by(&instance, &launcher, Deadline::after(Duration::from_millis(100)));
+        let limit = Duration::from_secs(20);
+        let ensured = tokio::time::timeout(limit, ensured).await.expect("it does not wait for ever");
+        assert!(matches!(ensured, Err(EnsureError::Start(StartError::Deadline { .. }))), "{ensured:?}");
+    }
 }

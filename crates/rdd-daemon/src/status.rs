@@ -1,10 +1,15 @@
 //! `svc status`: what is known of an instance, without touching it.
 
+use std::time::Duration;
+
 use rdd_host::instance::Instance;
 use rdd_host::ready::Message;
 
 use crate::peer::{self, PeerError};
 use crate::settings;
+
+/// How long a service may take to say where it is. One that hangs runs, and is not ready.
+const ANSWER: Duration = Duration::from_secs(2);
 
 /// What is known of an instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +36,9 @@ pub async fn status(instance: &Instance) -> Result<Status, StatusError> {
     let Some(mut peer) = peer::find(instance).await? else {
         return Ok(Status { created, pid: None, ready: false });
     };
-    let ready = matches!(peer.next().await?, Some(Message::Ready(true)));
+    let ready = match tokio::time::timeout(ANSWER, peer.next()).await {
+        Ok(said) => matches!(said?, Some(Message::Ready(true))),
+        Err(_) => false,
+    };
     Ok(Status { created, pid: Some(peer.handle.pid()), ready })
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use rdd_host::process::Signal;
 
@@ -95,6 +96,26 @@ fn a_stop_that_takes_too_long_is_told_and_gets_harder() {
     service.signal(Signal::Continue).expect("sent");
     sealed.eventually("the service has ended", || !sealed.is_locked());
     check(&sealed.run(&["svc", "start"]), 0, "");
+}
+
+#[test]
+fn the_status_of_a_service_that_hangs_is_told() {
+    let sealed = Sealed::new();
+    sealed.run(&["svc", "start"]);
+    let service = sealed.service().expect("it runs");
+    service.signal(Signal::Stop).expect("sent");
+    let mut status = sealed.command(&["svc", "status"]).stderr(Stdio::piped()).spawn().expect("rdd runs");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while status.try_wait().expect("looked").is_none() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    // Nothing happens if it has ended.
+    status.kill().expect("sent");
+    let output = status.wait_with_output().expect("waited");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert!(stderr.contains("has been started: true"), "{stderr}");
+    assert!(stderr.contains(&format!("PID is: {}", service.pid())), "{stderr}");
 }
 
 #[test]
