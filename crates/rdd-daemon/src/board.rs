@@ -35,11 +35,16 @@ pub(crate) struct Board {
 
 impl Board {
     /// Listens at `socket`. The caller holds the instance's lock, so a socket that is there is a
-    /// leftover.
-    pub(crate) fn open(socket: &Path, parent: ReadyReporter, first: Message) -> io::Result<Board> {
-        files::remove_file(socket)?;
-        let listener = UnixListener::bind(socket)?;
-        std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600))?;
+    /// leftover. With a failure the parent comes back, who must hear of it.
+    pub(crate) fn open(
+        socket: &Path,
+        parent: ReadyReporter,
+        first: Message,
+    ) -> Result<Board, (io::Error, ReadyReporter)> {
+        let listener = match listen_at(socket) {
+            Ok(listener) => listener,
+            Err(error) => return Err((error, parent)),
+        };
         parent.report(&first);
         let (latest, watched) = watch::channel(first);
         let stop = CancellationToken::new();
@@ -64,6 +69,13 @@ impl Board {
     pub(crate) fn phase(&self, phase: &str) {
         self.say(Message::Phase(phase.to_owned()));
     }
+}
+
+fn listen_at(socket: &Path) -> io::Result<UnixListener> {
+    files::remove_file(socket)?;
+    let listener = UnixListener::bind(socket)?;
+    std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
 }
 
 async fn accept(listener: UnixListener, watched: watch::Receiver<Message>, stop: CancellationToken) {

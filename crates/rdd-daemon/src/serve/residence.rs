@@ -86,9 +86,9 @@ impl Residence {
         // The board comes first, so that whoever finds the lock held soon finds somebody to ask.
         let board = match Board::open(&socket, parent, first) {
             Ok(board) => board,
-            Err(source) => {
+            Err((source, parent)) => {
                 let error = ResidenceError::File { operation: "listen at", path: socket, source };
-                return Err(TakeError { error, board: None, parent: None });
+                return Err(TakeError { error, board: None, parent: Some(parent) });
             }
         };
         let furnish = || -> Result<(), ResidenceError> {

@@ -157,6 +157,20 @@ fn why_a_service_did_not_start_is_told() {
 }
 
 #[test]
+fn why_a_service_has_no_socket_is_told() {
+    let sealed = Sealed::new();
+    sealed.run(&["svc", "create"]);
+    let socket = sealed.instance().paths().socket();
+    fs::create_dir_all(&socket).expect("made");
+    let ran = sealed.run(&["svc", "start"]);
+    assert_eq!(ran.code, 1);
+    let message = "control plane failed to start: cannot listen at HOME/.rdt/rdd.sock: ";
+    assert!(ran.stderr.contains(message), "{}", ran.stderr);
+    fs::remove_dir(&socket).expect("removed");
+    check(&sealed.run(&["svc", "start"]), 0, "");
+}
+
+#[test]
 fn a_damaged_store_is_named_and_kept() {
     let sealed = Sealed::new();
     sealed.run(&["svc", "create"]);
