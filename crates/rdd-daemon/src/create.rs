@@ -2,7 +2,7 @@
 
 use rdd_host::instance::Instance;
 
-use crate::settings::{self, SettingsError};
+use crate::settings::{self, CheckArguments, SettingsError};
 
 /// What to save.
 #[derive(Clone, Debug)]
@@ -20,6 +20,14 @@ pub struct CreateOptions {
 /// Why an instance was not created.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateError {
+    /// The service would refuse them at every start.
+    #[error("failed to create {name:?} control plane: its service refuses the arguments: {reason}")]
+    Arguments {
+        /// The instance.
+        name: String,
+        /// What the service says.
+        reason: String,
+    },
     /// Its settings could not be saved.
     #[error("failed to create {name:?} control plane")]
     Settings {
@@ -32,7 +40,7 @@ pub enum CreateError {
 }
 
 /// Creates the instance, unless it exists.
-pub fn create(instance: &Instance, options: &CreateOptions) -> Result<(), CreateError> {
+pub fn create(instance: &Instance, options: &CreateOptions, check: CheckArguments) -> Result<(), CreateError> {
     let name = instance.name();
     if settings::exists(instance) {
         tracing::info!("{name:?} control plane already exists");
@@ -45,19 +53,24 @@ pub fn create(instance: &Instance, options: &CreateOptions) -> Result<(), Create
         args.extend(["--secure-port".to_owned(), port.to_string()]);
     }
     args.extend(["-v".to_owned(), options.verbosity.to_string()]);
-    save(instance, &args)
+    save(instance, &args, check)
 }
 
 /// Creates the instance with nothing but defaults, unless it exists.
-pub(crate) fn create_default(instance: &Instance, arguments: &[String]) -> Result<(), CreateError> {
+pub(crate) fn create_default(
+    instance: &Instance,
+    arguments: &[String],
+    check: CheckArguments,
+) -> Result<(), CreateError> {
     if settings::exists(instance) {
         return Ok(());
     }
-    save(instance, &settings::default_args(instance, arguments))
+    save(instance, &settings::default_args(instance, arguments), check)
 }
 
-fn save(instance: &Instance, args: &[String]) -> Result<(), CreateError> {
+fn save(instance: &Instance, args: &[String], check: CheckArguments) -> Result<(), CreateError> {
     let name = instance.name();
+    check(args).map_err(|reason| CreateError::Arguments { name: name.to_owned(), reason })?;
     settings::write(instance, args).map_err(|source| CreateError::Settings { name: name.to_owned(), source })?;
     tracing::info!("successfully created {name:?} control plane");
     Ok(())

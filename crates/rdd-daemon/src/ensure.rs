@@ -62,7 +62,7 @@ mod tests {
         // A service under SIGSTOP: it has its lock, and the kernel still takes connections for it.
         let _lock = FileLock::try_acquire(&instance.paths().lock()).expect("free");
         let _socket = std::os::unix::net::UnixListener::bind(instance.paths().socket()).expect("bound");
-        let launcher = Launcher { program: "/nonexistent".into(), verbosity: 0 };
+        let launcher = Launcher { program: "/nonexistent".into(), verbosity: 0, check: |_| Ok(()) };
         let ensured = ensure_by(&instance, &launcher, Deadline::after(Duration::from_millis(100)));
         let limit = Duration::from_secs(20);
         let ensured = tokio::time::timeout(limit, ensured).await.expect("it does not wait for ever");

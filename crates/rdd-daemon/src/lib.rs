@@ -31,7 +31,7 @@ pub use delete::{DeleteError, delete};
 pub use ensure::{Connection, EnsureError, ensure_running};
 pub use peer::PeerError;
 pub use serve::{MachineOptions, MachinesError, PlaneError, ResidenceError, ServeError, ServeOptions, serve};
-pub use settings::{SettingsError, exists};
+pub use settings::{CheckArguments, SettingsError, exists};
 pub use start::{Launcher, StartError, StartOptions, start};
 pub use status::{Status, StatusError, status};
 pub use stop::{ORPHANS_HINT, StopError, StopOptions, stop};

@@ -30,6 +30,14 @@ pub enum SettingsError {
         #[source]
         source: serde_json::Error,
     },
+    /// The file holds flags that the service does not take.
+    #[error("{path} has arguments that the service refuses: {reason}")]
+    Refused {
+        /// The file.
+        path: PathBuf,
+        /// What the service says.
+        reason: String,
+    },
     /// The file could not be written.
     #[error("cannot write {path}")]
     Write {
@@ -40,6 +48,11 @@ pub enum SettingsError {
         source: io::Error,
     },
 }
+
+/// Reads the service's arguments as the service would, and says what is wrong with them.
+///
+/// Our caller knows the service's flags; we save and pass on nothing that it would refuse at every start.
+pub type CheckArguments = fn(&[String]) -> Result<(), String>;
 
 /// Returns whether the instance was created.
 pub fn exists(instance: &Instance) -> bool {
@@ -59,10 +72,18 @@ pub(crate) fn default_args(instance: &Instance, arguments: &[String]) -> Vec<Str
 }
 
 /// Reads the saved flags.
-pub(crate) fn read(instance: &Instance) -> Result<Vec<String>, SettingsError> {
+fn read(instance: &Instance) -> Result<Vec<String>, SettingsError> {
     let path = &instance.paths().args_file;
     let bytes = std::fs::read(path).map_err(|source| SettingsError::Read { path: path.clone(), source })?;
     serde_json::from_slice(&bytes).map_err(|source| SettingsError::Malformed { path: path.clone(), source })
+}
+
+/// Reads the saved flags, which the service must take.
+pub(crate) fn read_checked(instance: &Instance, check: CheckArguments) -> Result<Vec<String>, SettingsError> {
+    let args = read(instance)?;
+    let path = &instance.paths().args_file;
+    check(&args).map_err(|reason| SettingsError::Refused { path: path.clone(), reason })?;
+    Ok(args)
 }
 
 /// Saves flags, and so makes the instance exist.

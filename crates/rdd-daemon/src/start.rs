@@ -4,7 +4,6 @@
 //! winner and waits for it instead. How far the child is, and why it failed, comes through the
 //! readiness pipe; that it died shows by the pipe's end.
 
-use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,7 +17,7 @@ use crate::board::STOPPING;
 use crate::create::{CreateError, create_default};
 use crate::deadline::{Deadline, DeadlineExceeded};
 use crate::peer::{self, Peer, PeerError};
-use crate::settings::{self, SettingsError};
+use crate::settings::{self, CheckArguments, SettingsError};
 
 /// How long a service that has given up may take to end.
 const LEAVING: Duration = Duration::from_secs(5);
@@ -30,6 +29,8 @@ pub struct Launcher {
     pub program: PathBuf,
     /// The service's verbosity.
     pub verbosity: u8,
+    /// Reads the service's arguments before it does.
+    pub check: CheckArguments,
 }
 
 /// How to start.
@@ -63,6 +64,14 @@ pub enum StartError {
     /// Its settings could not be read.
     #[error(transparent)]
     Settings(#[from] SettingsError),
+    /// The arguments given for this start are wrong.
+    #[error("{name:?} control plane refuses the arguments: {reason}")]
+    Arguments {
+        /// The instance.
+        name: String,
+        /// What the service says.
+        reason: String,
+    },
     /// A running service could not be asked.
     #[error(transparent)]
     Peer(#[from] PeerError),
@@ -106,7 +115,7 @@ pub enum StartError {
 
 /// Starts the service, unless it runs, and waits until it is ready, if asked to.
 pub async fn start(instance: &Instance, launcher: &Launcher, options: &StartOptions) -> Result<(), StartError> {
-    create_default(instance, &options.arguments)?;
+    create_default(instance, &options.arguments, launcher.check)?;
     let work = start_and_wait(instance, launcher, options);
     options.deadline.limit(work).await.unwrap_or_else(|source| {
         // The service is left alone: it may just be slow.
@@ -193,21 +202,24 @@ fn spawn(
     launcher: &Launcher,
     options: &StartOptions,
 ) -> Result<(Child, ReadyWatcher), StartError> {
-    let mut args: Vec<OsString> = vec!["service".into(), "serve".into()];
-    args.extend(settings::read(instance)?.into_iter().map(OsString::from));
+    let mut args = settings::read_checked(instance, launcher.check)?;
     // The service takes the last of several, so what is asked now beats what was saved.
     if let Some(controllers) = &options.controllers {
-        args.extend(["--controllers".into(), controllers.into()]);
+        args.extend(["--controllers".to_owned(), controllers.clone()]);
     }
     if let Some(port) = options.secure_port {
-        args.extend(["--secure-port".into(), port.to_string().into()]);
+        args.extend(["--secure-port".to_owned(), port.to_string()]);
     }
-    args.extend(["-v".into(), launcher.verbosity.to_string().into()]);
-    args.extend(options.arguments.iter().map(OsString::from));
+    args.extend(["-v".to_owned(), launcher.verbosity.to_string()]);
+    args.extend_from_slice(&options.arguments);
+    (launcher.check)(&args).map_err(|reason| StartError::Arguments { name: instance.name().to_owned(), reason })?;
 
     let failed = |source| StartError::Spawn { program: launcher.program.clone(), source };
     let (watcher, childs_end) = ready::channel().map_err(failed)?;
-    let mut spawn = Spawn::new(&launcher.program).args(args).env(environment::INSTANCE, instance.suffix());
+    let mut spawn = Spawn::new(&launcher.program)
+        .args(["service", "serve"])
+        .args(args)
+        .env(environment::INSTANCE, instance.suffix());
     if instance.log_dir_is_given() {
         // It may be relative, and the child has another working directory.
         let log_dir = std::path::absolute(&instance.paths().log_dir).map_err(failed)?;

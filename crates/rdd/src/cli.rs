@@ -79,7 +79,7 @@ pub(crate) fn run(all: Vec<OsString>) -> ExitCode {
     };
     let logger = Logger::new(command.level(level), command.format(format));
     logger.install();
-    let context = Context::new(arguments.instance, level, is_developer, command_tree);
+    let context = Context::new(arguments.instance, level, is_developer, command_tree, check_service);
     finish(command.run(&context), &logger)
 }
 
@@ -97,6 +97,20 @@ pub(crate) fn command_tree(is_developer: bool) -> clap::Command {
             |command: clap::Command| command.mut_args(|arg| if arg.get_id() == "help" { arg } else { arg.hide(false) });
         service.mut_subcommand("create", show).mut_subcommand("start", show)
     })
+}
+
+/// Reads the arguments of `service serve` as the service itself would.
+fn check_service(arguments: &[String]) -> Result<(), String> {
+    let command = ["rdd", "service", "serve"].into_iter().map(str::to_owned);
+    let matches = command_tree(false).try_get_matches_from(command.chain(arguments.iter().cloned()));
+    let cli = matches.and_then(|matches| Cli::from_arg_matches(&matches)).map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => "they ask for help".to_owned(),
+        _ => describe(&error),
+    })?;
+    match cli.command {
+        Some(command) if command.only_helps() => Err("they ask for help".to_owned()),
+        _ => Ok(()),
+    }
 }
 
 /// Lists the environment variables.

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use rdd_daemon::{Connection, Launcher};
+use rdd_daemon::{CheckArguments, Connection, Launcher};
 use rdd_host::environment;
 use rdd_host::instance::{Instance, InstanceError};
 
@@ -20,6 +20,8 @@ pub(crate) struct Context {
     pub(crate) is_developer: bool,
     /// Makes the command tree, for developers or not.
     pub(crate) command_tree: fn(bool) -> clap::Command,
+    /// Reads the arguments of `service serve`.
+    pub(crate) check_service: CheckArguments,
 }
 
 impl Context {
@@ -28,8 +30,9 @@ impl Context {
         level: Level,
         is_developer: bool,
         command_tree: fn(bool) -> clap::Command,
+        check_service: CheckArguments,
     ) -> Context {
-        Context { instance, level, is_developer, command_tree }
+        Context { instance, level, is_developer, command_tree, check_service }
     }
 
     /// Returns the instance. Commands that need none do not ask, and so work with any name.
@@ -39,7 +42,7 @@ impl Context {
 
     /// Returns how to run ourselves as the service.
     pub(crate) fn launcher(&self) -> anyhow::Result<Launcher> {
-        Ok(Launcher { program: own_program()?, verbosity: self.level.verbosity() })
+        Ok(Launcher { program: own_program()?, verbosity: self.level.verbosity(), check: self.check_service })
     }
 
     /// Makes sure that the service runs, and returns how to reach it.

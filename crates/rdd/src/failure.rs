@@ -104,7 +104,7 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
         }
         match start_error(cause) {
             Some(StartError::Exited { .. }) => return Some("see its last words with 'rdd svc log'"),
-            Some(StartError::Settings(SettingsError::Malformed { .. })) => {
+            Some(StartError::Settings(SettingsError::Malformed { .. } | SettingsError::Refused { .. })) => {
                 return Some("correct the file, or begin anew with 'rdd svc delete'");
             }
             _ => {}

@@ -67,6 +67,11 @@ impl Command {
         matches!(self, Command::Service(service::ServiceCommand::Serve(_)) | Command::Hostagent(_))
     }
 
+    /// Returns whether this is a service that would only say which flags it has.
+    pub(crate) fn only_helps(&self) -> bool {
+        matches!(self, Command::Service(service::ServiceCommand::Serve(args)) if args.only_helps())
+    }
+
     /// Runs the command.
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<()> {
         match self {

@@ -210,8 +210,29 @@ fn bad_saved_flags_leave_no_trace() {
     fs::write(&sealed.instance().paths().args_file, "[\"--no-such-flag\"]").expect("written");
     let ran = sealed.run(&["svc", "start"]);
     assert_eq!(ran.code, 1);
-    assert!(ran.stderr.contains("unknown flag: --no-such-flag"), "{}", ran.stderr);
+    let message = "HOME/.local/share/rancher-desktop-t/args.json has arguments that the service refuses: \
+                   unknown flag: --no-such-flag";
+    assert!(ran.stderr.contains(message), "{}", ran.stderr);
+    assert!(ran.stderr.contains("hint: correct the file, or begin anew with 'rdd svc delete'"), "{}", ran.stderr);
     assert!(!sealed.instance().paths().pid_file.exists());
+}
+
+#[test]
+fn bad_arguments_are_told_and_not_saved() {
+    let sealed = Sealed::new();
+    for verb in ["start", "create"] {
+        for (argument, reason) in [("--bogus", "unknown flag: --bogus"), ("options", "they ask for help")] {
+            let ran = sealed.run(&["svc", verb, "--", argument]);
+            assert_eq!(ran.code, 1, "{verb} {argument}: {}", ran.stderr);
+            assert!(ran.stderr.contains(&format!("refuses the arguments: {reason}")), "{}", ran.stderr);
+            assert!(!sealed.instance().paths().args_file.exists(), "{verb} {argument}");
+        }
+    }
+    sealed.run(&["svc", "create"]);
+    let ran = sealed.run(&["svc", "start", "--", "--bogus"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.stderr.contains("refuses the arguments: unknown flag: --bogus"), "{}", ran.stderr);
+    check(&sealed.run(&["svc", "start"]), 0, "");
 }
 
 #[test]

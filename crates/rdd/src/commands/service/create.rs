@@ -30,5 +30,5 @@ pub(crate) fn run(args: &CreateArgs, context: &Context) -> anyhow::Result<()> {
         verbosity: context.level.verbosity(),
         arguments: args.arguments.clone(),
     };
-    Ok(rdd_daemon::create(&context.instance()?, &options)?)
+    Ok(rdd_daemon::create(&context.instance()?, &options, context.check_service)?)
 }

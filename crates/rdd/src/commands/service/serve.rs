@@ -45,11 +45,16 @@ impl ServeArgs {
     pub(crate) fn level(&self) -> Level {
         Level::of_verbosity(self.verbosity)
     }
+
+    /// Returns whether the flags are asked for, and no service.
+    pub(crate) fn only_helps(&self) -> bool {
+        self.arguments == ["options"]
+    }
 }
 
 /// Runs the control plane until it is asked to stop, or prints its flags.
 pub(crate) fn run(args: &ServeArgs, context: &Context) -> anyhow::Result<()> {
-    if args.arguments == ["options"] {
+    if args.only_helps() {
         let flags = ServeArgs::augment_args(clap::Command::new("rdd service serve")).render_help().to_string();
         return Ok(output::write(flags.as_bytes())?);
     }
