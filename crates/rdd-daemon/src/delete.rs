@@ -12,7 +12,7 @@ use crate::orphans::{any_machine_runs, machine_directories};
 use crate::peer::{self, PeerError};
 use crate::settings;
 use crate::start::{Launcher, StartError, StartOptions, start};
-use crate::stop::{StopError, StopOptions, stop};
+use crate::stop::{StopError, StopOptions, stop_found};
 
 /// The logs that the service writes, by the beginning of their names.
 const OUR_LOGS: [&str; 3] = ["rdd.stdout.", "rdd.stderr.", "vm-switch."];
@@ -103,8 +103,8 @@ async fn stop_everything(
     };
     let mut rounds = 0;
     while settings::exists(instance) {
-        if peer::find(instance).await?.is_some() {
-            match stop(instance, StopOptions { wait: true, deadline }).await {
+        if let Some(peer) = peer::find(instance).await? {
+            match stop_found(instance, peer, StopOptions { wait: true, deadline }).await {
                 // The next round does better.
                 Err(StopError::Orphans { .. }) => {}
                 result => result?,

@@ -29,7 +29,7 @@ pub use create::{CreateError, CreateOptions, create};
 pub use deadline::{Deadline, DeadlineExceeded};
 pub use delete::{DeleteError, delete};
 pub use ensure::{Connection, EnsureError, ensure_running};
-pub use peer::PeerError;
+pub use peer::{PeerError, SILENT_HINT};
 pub use serve::{MachineOptions, MachinesError, PlaneError, ResidenceError, ServeError, ServeOptions, serve};
 pub use settings::{CheckArguments, SettingsError, exists};
 pub use start::{Launcher, StartError, StartOptions, start};

@@ -1,7 +1,7 @@
 //! The other side of the control socket: a service that runs, as seen by another process.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rdd_host::instance::Instance;
@@ -17,6 +17,9 @@ use crate::board::STOP;
 const SILENCE: Duration = Duration::from_secs(5);
 /// How often it is asked during that time.
 const RETRY: Duration = Duration::from_millis(5);
+
+/// What helps when a service has lost its socket.
+pub const SILENT_HINT: &str = "stop the service with 'rdd svc stop', and start it again";
 
 /// Why a service could not be found or asked.
 #[derive(Debug, thiserror::Error)]
@@ -53,8 +56,10 @@ pub enum PeerError {
 pub(crate) struct Peer {
     /// The service's process.
     pub(crate) handle: Handle,
-    path: PathBuf,
-    lines: BufReader<UnixStream>,
+    lock: PathBuf,
+    socket: PathBuf,
+    /// `None` if its socket leads nowhere: somebody has removed it. Such a service can only be signalled.
+    lines: Option<BufReader<UnixStream>>,
 }
 
 /// Finds the instance's service, if it runs.
@@ -66,7 +71,10 @@ pub(crate) async fn find(instance: &Instance) -> Result<Option<Peer>, PeerError>
                 return Ok(None);
             }
             match connect(&socket).await {
-                Ok(peer) => return Ok(Some(peer)),
+                Ok((handle, stream)) => {
+                    let lines = Some(BufReader::new(stream));
+                    return Ok(Some(Peer { handle, lock: lock.clone(), socket: socket.clone(), lines }));
+                }
                 Err(error) if is_absence(&error) => tokio::time::sleep(RETRY).await,
                 Err(source) => return Err(PeerError::Socket { path: socket.clone(), source }),
             }
@@ -74,14 +82,17 @@ pub(crate) async fn find(instance: &Instance) -> Result<Option<Peer>, PeerError>
     };
     match tokio::time::timeout(SILENCE, attempts).await {
         Ok(result) => result,
-        Err(_) => Err(PeerError::Silent { lock: lock.clone(), socket: socket.clone() }),
+        Err(_) => match Handle::of_lock_holder(&lock) {
+            Ok(Some(handle)) => Ok(Some(Peer { handle, lock, socket, lines: None })),
+            Ok(None) => Err(PeerError::Silent { lock, socket }),
+            Err(source) => Err(PeerError::Lock { path: lock, source }),
+        },
     }
 }
 
-async fn connect(socket: &std::path::Path) -> io::Result<Peer> {
+async fn connect(socket: &Path) -> io::Result<(Handle, UnixStream)> {
     let stream = UnixStream::connect(socket).await?;
-    let handle = Handle::of_peer(&stream)?;
-    Ok(Peer { handle, path: socket.to_owned(), lines: BufReader::new(stream) })
+    Ok((Handle::of_peer(&stream)?, stream))
 }
 
 fn is_absence(error: &io::Error) -> bool {
@@ -96,15 +107,26 @@ fn is_absence(error: &io::Error) -> bool {
 }
 
 impl Peer {
+    /// Returns whether the service can be heard and asked. One that cannot has lost its socket.
+    pub(crate) fn has_socket(&self) -> bool {
+        self.lines.is_some()
+    }
+
+    /// Returns the control socket's path.
+    pub(crate) fn socket(&self) -> &Path {
+        &self.socket
+    }
+
     /// Returns what the service says next (first: where it is now); `None` when it has gone.
     pub(crate) async fn next(&mut self) -> Result<Option<Message>, PeerError> {
+        let Some(lines) = &mut self.lines else { return Err(self.silent()) };
         loop {
             let mut line = String::new();
-            match self.lines.read_line(&mut line).await {
+            match lines.read_line(&mut line).await {
                 Ok(0) => return Ok(None),
                 Ok(_) => {}
                 Err(error) if is_absence(&error) => return Ok(None),
-                Err(source) => return Err(PeerError::Socket { path: self.path.clone(), source }),
+                Err(source) => return Err(PeerError::Socket { path: self.socket.clone(), source }),
             }
             if let Some(message) = Message::from_line(&line) {
                 return Ok(Some(message));
@@ -114,14 +136,19 @@ impl Peer {
 
     /// Asks the service to stop. One that has gone, or is about to, need not hear it.
     pub(crate) async fn ask_to_stop(&mut self) -> Result<(), PeerError> {
-        match self.lines.get_mut().write_all(STOP.as_bytes()).await {
-            Err(source) if !is_absence(&source) => Err(PeerError::Socket { path: self.path.clone(), source }),
+        let Some(lines) = &mut self.lines else { return Err(self.silent()) };
+        match lines.get_mut().write_all(STOP.as_bytes()).await {
+            Err(source) if !is_absence(&source) => Err(PeerError::Socket { path: self.socket.clone(), source }),
             _ => Ok(()),
         }
     }
 
     /// Returns when the service's process has ended.
     pub(crate) async fn gone(&self) -> Result<(), PeerError> {
-        self.handle.wait().await.map_err(|source| PeerError::Socket { path: self.path.clone(), source })
+        self.handle.wait().await.map_err(|source| PeerError::Socket { path: self.socket.clone(), source })
+    }
+
+    fn silent(&self) -> PeerError {
+        PeerError::Silent { lock: self.lock.clone(), socket: self.socket.clone() }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rdd_host::instance::Instance;
 use rdd_host::ready::Message;
 
-use crate::peer::{self, PeerError};
+use crate::peer::{self, PeerError, SILENT_HINT};
 use crate::settings;
 
 /// How long a service may take to say where it is. One that hangs runs, and is not ready.
@@ -36,6 +36,10 @@ pub async fn status(instance: &Instance) -> Result<Status, StatusError> {
     let Some(mut peer) = peer::find(instance).await? else {
         return Ok(Status { created, pid: None, ready: false });
     };
+    if !peer.has_socket() {
+        tracing::warn!("nobody answers at {}; {SILENT_HINT}", peer.socket().display());
+        return Ok(Status { created, pid: Some(peer.handle.pid()), ready: false });
+    }
     let ready = match tokio::time::timeout(ANSWER, peer.next()).await {
         Ok(said) => matches!(said?, Some(Message::Ready(true))),
         Err(_) => false,

@@ -79,7 +79,7 @@ pub enum StopError {
 /// Stops the service, if it runs, and with it its VMs.
 pub async fn stop(instance: &Instance, options: StopOptions) -> Result<(), StopError> {
     let name = instance.name();
-    let Some(mut peer) = peer::find(instance).await? else {
+    let Some(peer) = peer::find(instance).await? else {
         if !settings::exists(instance) {
             tracing::info!("{name:?} control plane does not exist");
         } else if orphans_run(instance)? {
@@ -89,7 +89,19 @@ pub async fn stop(instance: &Instance, options: StopOptions) -> Result<(), StopE
         }
         return Ok(());
     };
-    peer.ask_to_stop().await?;
+    stop_found(instance, peer, options).await
+}
+
+/// Stops a service that runs.
+pub(crate) async fn stop_found(instance: &Instance, mut peer: Peer, options: StopOptions) -> Result<(), StopError> {
+    let name = instance.name();
+    if peer.has_socket() {
+        peer.ask_to_stop().await?;
+    } else {
+        let (socket, pid) = (peer.socket().display(), peer.handle.pid());
+        tracing::warn!("nobody answers at {socket}; the service, process {pid}, is sent a signal instead");
+        signal(instance, &peer.handle, Signal::Interrupt)?;
+    }
     if !options.wait {
         // Whoever looks after us must not find a service that seems to stay.
         let _ = tokio::time::timeout(HEARD, heard(&mut peer)).await;

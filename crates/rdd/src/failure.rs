@@ -9,8 +9,8 @@
 //! | n | the code of a command that was run for the user |
 
 use rdd_daemon::{
-    DeadlineExceeded, DeleteError, EnsureError, ORPHANS_HINT, ResidenceError, ServeError, SettingsError, StartError,
-    StopError,
+    DeadlineExceeded, DeleteError, EnsureError, ORPHANS_HINT, PeerError, ResidenceError, SILENT_HINT, ServeError,
+    SettingsError, StartError, StopError,
 };
 
 /// A write that the API refused: exit code 3. Put it into the chain of an error.
@@ -103,6 +103,7 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
             return Some(ORPHANS_HINT);
         }
         match start_error(cause) {
+            Some(StartError::Peer(PeerError::Silent { .. })) => return Some(SILENT_HINT),
             Some(StartError::Exited { .. }) => return Some("see its last words with 'rdd svc log'"),
             Some(StartError::Settings(SettingsError::Malformed { .. } | SettingsError::Refused { .. })) => {
                 return Some("correct the file, or begin anew with 'rdd svc delete'");

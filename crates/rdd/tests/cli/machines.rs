@@ -37,7 +37,7 @@ pub(crate) fn processes(sealed: &Sealed) -> Vec<Handle> {
 }
 
 /// The processes of a machine, also after its directory is gone. What still runs at the end is ended.
-struct Watched(Vec<Handle>);
+pub(crate) struct Watched(pub(crate) Vec<Handle>);
 
 impl Watched {
     fn of(sealed: &Sealed) -> Watched {
@@ -47,7 +47,7 @@ impl Watched {
     }
 
     /// Returns whether all have ended, or are about to: far sooner than a guest that is slow to power off.
-    fn have_ended(&self) -> bool {
+    pub(crate) fn have_ended(&self) -> bool {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let ended = runtime.block_on(async {
             tokio::time::timeout(Duration::from_secs(1), async {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use rdd_host::process::Signal;
 
+use crate::machines::Watched;
 use crate::sealed::{Sealed, check};
 
 #[test]
@@ -116,6 +117,31 @@ fn the_status_of_a_service_that_hangs_is_told() {
     assert_eq!(output.status.code(), Some(0), "{stderr}");
     assert!(stderr.contains("has been started: true"), "{stderr}");
     assert!(stderr.contains(&format!("PID is: {}", service.pid())), "{stderr}");
+}
+
+#[test]
+fn a_service_without_its_socket_is_seen_and_can_be_stopped() {
+    let sealed = Sealed::new();
+    for verb in ["stop", "delete"] {
+        check(&sealed.run(&["svc", "start"]), 0, "");
+        let service = Watched(vec![sealed.service().expect("it runs")]);
+        let pid = service.0[0].pid();
+        fs::remove_file(sealed.instance().paths().socket()).expect("removed");
+        if verb == "stop" {
+            let status = sealed.run(&["svc", "status"]);
+            assert_eq!(status.code, 0);
+            assert!(status.stderr.contains(&format!("PID is: {pid}")), "{}", status.stderr);
+            assert!(status.stderr.contains("nobody answers at HOME/.rdt/rdd.sock; stop the"), "{}", status.stderr);
+            let start = sealed.run(&["svc", "start"]);
+            assert_eq!(start.code, 1);
+            assert!(start.stderr.contains("hint: stop the service with 'rdd svc stop'"), "{}", start.stderr);
+        }
+        let ran = sealed.run(&["svc", verb]);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        assert!(ran.stderr.contains(&format!("process {pid}, is sent a signal instead")), "{}", ran.stderr);
+        assert!(service.have_ended());
+    }
+    assert!(!sealed.instance().paths().dir.exists());
 }
 
 #[test]
