@@ -28,7 +28,7 @@ pub enum CreateError {
         /// What the service says.
         reason: String,
     },
-    /// Its settings could not be saved.
+    /// Its settings could not be looked at or saved.
     #[error("failed to create {name:?} control plane")]
     Settings {
         /// The instance.
@@ -42,7 +42,7 @@ pub enum CreateError {
 /// Creates the instance, unless it exists.
 pub fn create(instance: &Instance, options: &CreateOptions, check: CheckArguments) -> Result<(), CreateError> {
     let name = instance.name();
-    if settings::exists(instance) {
+    if exists(instance)? {
         tracing::info!("{name:?} control plane already exists");
         return Ok(());
     }
@@ -62,10 +62,14 @@ pub(crate) fn create_default(
     arguments: &[String],
     check: CheckArguments,
 ) -> Result<(), CreateError> {
-    if settings::exists(instance) {
+    if exists(instance)? {
         return Ok(());
     }
     save(instance, &settings::default_args(instance, arguments), check)
+}
+
+fn exists(instance: &Instance) -> Result<bool, CreateError> {
+    settings::exists(instance).map_err(|source| CreateError::Settings { name: instance.name().to_owned(), source })
 }
 
 fn save(instance: &Instance, args: &[String], check: CheckArguments) -> Result<(), CreateError> {

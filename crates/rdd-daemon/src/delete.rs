@@ -10,7 +10,7 @@ use rdd_host::{environment, files, logs};
 use crate::deadline::Deadline;
 use crate::orphans::{any_machine_runs, machine_directories};
 use crate::peer::{self, PeerError};
-use crate::settings;
+use crate::settings::{self, SettingsError};
 use crate::start::{Launcher, StartError, StartOptions, start};
 use crate::stop::{StopError, StopOptions, stop_found};
 
@@ -25,6 +25,9 @@ const MACHINES: &str = "limavm";
 /// Why an instance still exists.
 #[derive(Debug, thiserror::Error)]
 pub enum DeleteError {
+    /// The instance could not be looked at.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
     /// Its service still runs, or may.
     #[error(transparent)]
     Stop(#[from] StopError),
@@ -64,7 +67,7 @@ pub async fn delete(
     keep_logs: bool,
 ) -> Result<(), DeleteError> {
     let name = instance.name();
-    if !settings::exists(instance) {
+    if !settings::exists(instance)? {
         tracing::info!("{name:?} control plane does not exist");
         return Ok(());
     }
@@ -102,7 +105,7 @@ async fn stop_everything(
         looked.map_err(|source| DeleteError::Stop(StopError::Look { path: paths.lima_home.clone(), source }))
     };
     let mut rounds = 0;
-    while settings::exists(instance) {
+    while settings::exists(instance)? {
         if let Some(peer) = peer::find(instance).await? {
             match stop_found(instance, peer, StopOptions { wait: true, deadline }).await {
                 // The next round does better.

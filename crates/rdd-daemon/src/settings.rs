@@ -54,9 +54,10 @@ pub enum SettingsError {
 /// Our caller knows the service's flags; we save and pass on nothing that it would refuse at every start.
 pub type CheckArguments = fn(&[String]) -> Result<(), String>;
 
-/// Returns whether the instance was created.
-pub fn exists(instance: &Instance) -> bool {
-    instance.paths().args_file.exists()
+/// Returns whether the instance was created. One that cannot be looked at is not taken for one that is not there.
+pub fn exists(instance: &Instance) -> Result<bool, SettingsError> {
+    let path = &instance.paths().args_file;
+    path.try_exists().map_err(|source| SettingsError::Read { path: path.clone(), source })
 }
 
 /// Returns the port that the API prefers when none was asked for.
@@ -104,11 +105,11 @@ mod tests {
     fn settings_are_saved_as_documented() {
         let home = tempfile::tempdir().expect("a directory");
         let instance = Instance::new("7", home.path(), Os::Linux, None).expect("a good name");
-        assert!(!exists(&instance));
+        assert!(!exists(&instance).expect("looked"));
         assert!(matches!(read(&instance), Err(SettingsError::Read { .. })));
         let args = default_args(&instance, &["extra".to_owned()]);
         write(&instance, &args).expect("written");
-        assert!(exists(&instance));
+        assert!(exists(&instance).expect("looked"));
         let text = std::fs::read_to_string(&instance.paths().args_file).expect("read");
         assert_eq!(text, "[\n  \"--secure-port\",\n  \"6450\",\n  \"extra\"\n]");
         assert_eq!(read(&instance).expect("read"), args);

@@ -6,7 +6,7 @@ use rdd_host::instance::Instance;
 use rdd_host::ready::Message;
 
 use crate::peer::{self, PeerError, SILENT_HINT};
-use crate::settings;
+use crate::settings::{self, SettingsError};
 
 /// How long a service may take to say where it is. One that hangs runs, and is not ready.
 const ANSWER: Duration = Duration::from_secs(2);
@@ -25,6 +25,9 @@ pub struct Status {
 /// Why nothing is known.
 #[derive(Debug, thiserror::Error)]
 pub enum StatusError {
+    /// The instance could not be looked at.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
     /// A running service could not be asked.
     #[error(transparent)]
     Peer(#[from] PeerError),
@@ -32,7 +35,7 @@ pub enum StatusError {
 
 /// Returns what is known of an instance.
 pub async fn status(instance: &Instance) -> Result<Status, StatusError> {
-    let created = settings::exists(instance);
+    let created = settings::exists(instance)?;
     let Some(mut peer) = peer::find(instance).await? else {
         return Ok(Status { created, pid: None, ready: false });
     };

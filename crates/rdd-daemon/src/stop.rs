@@ -14,7 +14,7 @@ use crate::board::STOPPING;
 use crate::deadline::{Deadline, DeadlineExceeded};
 use crate::orphans::any_machine_runs;
 use crate::peer::{self, Peer, PeerError};
-use crate::settings;
+use crate::settings::{self, SettingsError};
 
 /// How long a service may take to say that it has heard us, when nobody waits for its end.
 const HEARD: Duration = Duration::from_secs(2);
@@ -37,6 +37,9 @@ pub enum StopError {
     /// It could not be asked.
     #[error(transparent)]
     Peer(#[from] PeerError),
+    /// The instance could not be looked at.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
     /// It could not be signalled.
     #[error("cannot signal {name:?} control plane with pid {pid}")]
     Signal {
@@ -80,7 +83,7 @@ pub enum StopError {
 pub async fn stop(instance: &Instance, options: StopOptions) -> Result<(), StopError> {
     let name = instance.name();
     let Some(peer) = peer::find(instance).await? else {
-        if !settings::exists(instance) {
+        if !settings::exists(instance)? {
             tracing::info!("{name:?} control plane does not exist");
         } else if orphans_run(instance)? {
             tracing::warn!("{name:?} control plane is already stopped, but its VMs run on; {ORPHANS_HINT}");

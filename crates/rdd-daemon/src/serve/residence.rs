@@ -104,7 +104,7 @@ impl Residence {
             // No line feed: some readers take a number with one for a damaged file.
             let pid = std::process::id().to_string();
             attempt("write", &paths.pid_file, |path| files::write_whole(path, pid.as_bytes(), 0o600))?;
-            if !settings::exists(instance) {
+            if !settings::exists(instance)? {
                 settings::write(instance, &settings::default_args(instance, &[]))?;
             }
             Ok(())

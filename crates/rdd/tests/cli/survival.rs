@@ -230,6 +230,20 @@ fn damaged_settings_are_named() {
 }
 
 #[test]
+fn an_instance_that_cannot_be_looked_at_is_not_taken_for_none() {
+    let sealed = Sealed::new();
+    // Also root cannot look into a file as if it were a directory.
+    fs::create_dir_all(sealed.path(".local/share")).expect("made");
+    fs::write(sealed.path(".local/share/rancher-desktop-t"), "").expect("written");
+    for verb in ["create", "start", "stop", "delete", "status"] {
+        let ran = sealed.run(&["svc", verb]);
+        assert_eq!(ran.code, 1, "{verb}: {}", ran.stderr);
+        let (path, reason) = ("HOME/.local/share/rancher-desktop-t/", ": Not a directory");
+        assert!(ran.stderr.contains(path) && ran.stderr.contains(reason), "{verb}: {}", ran.stderr);
+    }
+}
+
+#[test]
 fn bad_saved_flags_leave_no_trace() {
     let sealed = Sealed::new();
     sealed.run(&["svc", "create"]);
