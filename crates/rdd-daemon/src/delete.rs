@@ -123,8 +123,8 @@ async fn stop_everything(
             tracing::debug!("starting {name:?} control plane in order to stop its VMs");
             let options = StartOptions { controllers: Some(MACHINES.to_owned()), ..StartOptions::until(deadline) };
             match start(instance, launcher, &options).await {
-                // Somebody else stopped it; who knows how.
-                Ok(()) | Err(StartError::Exited { .. }) => continue,
+                // Another was as quick as we.
+                Ok(()) | Err(StartError::Stopped { .. }) => continue,
                 Err(source) => return Err(DeleteError::StopMachines { name: name.to_owned(), source }),
             }
         }

@@ -102,6 +102,12 @@ pub enum StartError {
         /// Where it may have written more.
         log: PathBuf,
     },
+    /// Somebody else stopped the child.
+    #[error("{name:?} control plane was stopped while starting")]
+    Stopped {
+        /// The instance.
+        name: String,
+    },
     /// It takes too long.
     #[error("timed out waiting for {name:?} control plane to be ready")]
     Deadline {
@@ -170,10 +176,12 @@ async fn launch(instance: &Instance, launcher: &Launcher, options: &StartOptions
     let name = instance.name();
     let (child, mut watcher) = spawn(instance, launcher, options)?;
     let mut progress = Progress::default();
+    let mut is_stopped = false;
     loop {
         // A pipe that cannot be read tells as little as one that has ended.
         match watcher.next().await.unwrap_or_default() {
             Some(Message::Ready(_)) => return Ok(Outcome::AsAsked),
+            Some(Message::Phase(phase)) if phase == STOPPING => is_stopped = true,
             Some(Message::Phase(_)) if !options.wait => {
                 // It holds the lock by now: whoever looks sees that it runs.
                 tracing::info!("{name:?} control plane is starting");
@@ -183,11 +191,14 @@ async fn launch(instance: &Instance, launcher: &Launcher, options: &StartOptions
             Some(Message::Error(reason)) => {
                 // It is on its way out; who tries again at once should not meet it any more.
                 let _ = tokio::time::timeout(LEAVING, child.wait()).await;
-                if progress.is_silent() && peer::find(instance).await?.is_some() {
-                    return Ok(Outcome::Overtaken);
-                }
                 return Err(StartError::Failed { name: name.to_owned(), reason });
             }
+            Some(Message::Held) => {
+                // Whether who was quicker is still there, the next look tells.
+                let _ = tokio::time::timeout(LEAVING, child.wait()).await;
+                return Ok(Outcome::Overtaken);
+            }
+            None if is_stopped => return Err(StartError::Stopped { name: name.to_owned() }),
             None => {
                 let status = child.wait().await.map_or_else(|error| error.to_string(), |status| status.to_string());
                 let log = instance.paths().stderr_log();
@@ -257,8 +268,31 @@ impl Progress {
             self.0.push(phase.to_owned());
         }
     }
+}
 
-    fn is_silent(&self) -> bool {
-        self.0.is_empty()
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use rdd_host::instance::Os;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_start_that_lost_against_one_that_has_gone_starts_again() {
+        let home = tempfile::tempdir().expect("a directory");
+        let instance = Instance::new("t", home.path(), Os::current(), None).expect("a good name");
+        let program = home.path().join("service");
+        // Its first life finds the lock held, by one who has gone before anybody looks.
+        let script = "#!/bin/sh\n\
+                      test -e again && said='{\"ready\":true}' || said='\"held\"'\n\
+                      touch again\n\
+                      echo \"$said\" > /proc/self/fd/$RDD_READY_FD\n";
+        std::fs::write(&program, script).expect("written");
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).expect("set");
+        let launcher = Launcher { program, verbosity: 0, check: |_| Ok(()) };
+        let options = StartOptions::until(Deadline::after(Duration::from_secs(20)));
+        start(&instance, &launcher, &options).await.expect("started");
+        assert!(instance.paths().dir.join("again").exists());
     }
 }

@@ -78,7 +78,10 @@ pub async fn serve(instance: &Instance, options: &ServeOptions) -> Result<(), Se
     let residence = match Residence::take(instance, parent, Message::Phase(plane::API_SERVER.to_owned())) {
         Ok(residence) => residence,
         Err(taken) => {
-            taken.tell(Message::Error(chain(&taken.error)));
+            taken.tell(match &taken.error {
+                ResidenceError::AlreadyRunning { .. } => Message::Held,
+                error => Message::Error(chain(error)),
+            });
             return Err(taken.error.into());
         }
     };
@@ -92,6 +95,7 @@ pub async fn serve(instance: &Instance, options: &ServeOptions) -> Result<(), Se
         started = Plane::start(instance, options, port, &residence.board) => started,
         why = asked_to_stop(&mut signals, &residence.board) => {
             tracing::info!("stopped while starting ({why})");
+            residence.board.phase(STOPPING);
             return Ok(());
         }
     };

@@ -5,7 +5,7 @@
 //! pipe ends, because the kernel closed it). The child finds its end with
 //! [`ReadyReporter::from_env`].
 //!
-//! One message is one line of JSON: `{"phase":"…"}`, `{"ready":true}` or `{"error":"…"}`.
+//! One message is one line of JSON: `{"phase":"…"}`, `{"ready":true}`, `{"error":"…"}` or `"held"`.
 
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +25,8 @@ pub enum Message {
     Ready(bool),
     /// It gives up, for this reason.
     Error(String),
+    /// It gives up, because another process has the place that it wants.
+    Held,
 }
 
 impl Message {
@@ -51,6 +53,7 @@ mod tests {
             (Message::Phase("store".into()), "{\"phase\":\"store\"}\n"),
             (Message::Ready(true), "{\"ready\":true}\n"),
             (Message::Error("no\nroom".into()), "{\"error\":\"no\\nroom\"}\n"),
+            (Message::Held, "\"held\"\n"),
         ] {
             assert_eq!(message.to_line(), line);
             assert_eq!(Message::from_line(line), Some(message));

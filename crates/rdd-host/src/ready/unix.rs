@@ -74,7 +74,7 @@ impl ReadyReporter {
         self.pipe.lock().expect("no holder of this lock panics").is_some()
     }
 
-    /// Sends a message. After `Ready` or `Error` the pipe is closed, and later messages are lost.
+    /// Sends a message. After all but a `Phase` the pipe is closed, and later messages are lost.
     pub fn report(&self, message: &Message) {
         let mut pipe = self.pipe.lock().expect("no holder of this lock panics");
         let Some(file) = pipe.as_mut() else { return };

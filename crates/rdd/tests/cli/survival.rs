@@ -1,7 +1,7 @@
 //! What goes wrong between processes: two services, kills, deadlines, races.
 
 use std::fs;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rdd_host::process::Signal;
@@ -151,6 +151,23 @@ fn a_start_that_takes_too_long_leaves_the_service_alone() {
     assert_eq!(ran.code, 4);
     assert!(ran.stderr.contains("to be ready: context deadline exceeded"), "{}", ran.stderr);
     check(&sealed.run(&["svc", "start"]), 0, "");
+}
+
+#[test]
+fn a_start_that_somebody_stops_says_so() {
+    let sealed = Sealed::new();
+    sealed.run(&["svc", "create"]);
+    // Nobody writes into this pipe, so the service waits for its certificate, and is not ready.
+    let certificate = sealed.instance().paths().tls_dir.join("apiserver.crt");
+    fs::create_dir(&sealed.instance().paths().tls_dir).expect("made");
+    assert!(Command::new("mkfifo").arg(&certificate).status().expect("mkfifo runs").success());
+    let start = sealed.command(&["svc", "start"]).stderr(Stdio::piped()).spawn().expect("rdd runs");
+    sealed.eventually("the service starts", || sealed.service().is_some());
+    check(&sealed.run(&["svc", "stop"]), 0, "");
+    let output = start.wait_with_output().expect("waited");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("control plane was stopped while starting"), "{stderr}");
 }
 
 #[test]
