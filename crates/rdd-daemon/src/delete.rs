@@ -72,18 +72,24 @@ pub async fn delete(
         return Ok(());
     }
     let paths = instance.paths();
-    // From here on no service can start, until the lock's file is gone with everything else.
+    // From here on no service can start, until the lock's file is moved away with everything else.
     let Some(_lock) = stop_everything(instance, launcher, deadline).await? else {
         tracing::info!("{name:?} control plane has been deleted by somebody else");
         return Ok(());
     };
+    // Who holds the lock without this file is no service: nobody may signal us for one.
+    remove(&paths.pid_file, |path| files::remove_file(path).map(drop))?;
     if keep_logs {
         preserve_logs(&paths.lima_home, &paths.log_dir);
     } else {
         remove_logs(instance)?;
     }
-    for directory in [&paths.short_dir, &paths.dir] {
-        remove(directory, files::remove_dir_all)?;
+    remove(&paths.short_dir, files::remove_dir_all)?;
+    // The lock's directory goes at one moment. Who starts at this moment finds it whole, with the lock held, or makes a
+    // new one, and writes nothing into one that is half removed.
+    let moved = files::move_aside(&paths.dir);
+    if let Some(aside) = moved.map_err(|source| DeleteError::Remove { path: paths.dir.clone(), source })? {
+        remove(&aside, files::remove_dir_all)?;
     }
     tracing::info!("{name:?} control plane has been deleted");
     Ok(())

@@ -82,6 +82,8 @@ pub(crate) async fn find(instance: &Instance) -> Result<Option<Peer>, PeerError>
     };
     match tokio::time::timeout(SILENCE, attempts).await {
         Ok(result) => result,
+        // The file says no more than that who holds the lock is not about to delete the instance.
+        Err(_) if !instance.paths().pid_file.exists() => Err(PeerError::Silent { lock, socket }),
         Err(_) => match Handle::of_lock_holder(&lock) {
             Ok(Some(handle)) => Ok(Some(Peer { handle, lock, socket, lines: None })),
             Ok(None) => Err(PeerError::Silent { lock, socket }),

@@ -7,7 +7,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What stands between a file's name and the random part of its temporary file's name.
 const TEMPORARY_INFIX: &str = ".tmp-";
@@ -82,6 +82,27 @@ pub fn remove_dir_all(path: &Path) -> io::Result<()> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         result => result,
+    }
+}
+
+/// Moves a file or directory away, so that from one moment to the next nothing is under its name, and returns the
+/// directory beside it that holds it now; `None` if it was not there.
+///
+/// What takes long to remove, while others may want the name anew, is moved first.
+pub fn move_aside(path: &Path) -> io::Result<Option<PathBuf>> {
+    let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "path has no file name"))?;
+    let mut prefix = std::ffi::OsString::from(".");
+    prefix.push(name);
+    prefix.push(TEMPORARY_INFIX);
+    let parent = parent_of(path)?;
+    if !parent.try_exists()? {
+        return Ok(None);
+    }
+    let aside = tempfile::Builder::new().prefix(&prefix).rand_bytes(6).tempdir_in(parent)?;
+    match fs::rename(path, aside.path().join(name)) {
+        Ok(()) => Ok(Some(aside.keep())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -173,5 +194,20 @@ mod tests {
         for path in [inner.as_path(), inner.parent().expect("a parent")] {
             assert_eq!(fs::metadata(path).expect("there").permissions().mode() & 0o777, 0o700);
         }
+    }
+
+    #[test]
+    fn what_is_moved_aside_is_whole_and_its_name_is_free() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("d");
+        assert_eq!(move_aside(&path).expect("nothing to move"), None);
+        assert_eq!(move_aside(&path.join("e")).expect("nothing to move"), None);
+        assert_eq!(fs::read_dir(directory.path()).expect("listed").count(), 0);
+        fs::create_dir(&path).expect("made");
+        fs::write(path.join("f"), "x").expect("written");
+        let aside = move_aside(&path).expect("moved").expect("it was there");
+        assert!(!path.exists());
+        assert_eq!(aside.parent(), Some(directory.path()));
+        assert_eq!(fs::read(aside.join("d/f")).expect("read"), b"x");
     }
 }

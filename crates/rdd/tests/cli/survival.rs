@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rdd_host::process::Signal;
@@ -168,6 +169,33 @@ fn a_start_that_somebody_stops_says_so() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("control plane was stopped while starting"), "{stderr}");
+}
+
+#[test]
+fn a_delete_takes_nothing_of_an_instance_that_is_made_meanwhile() {
+    for _ in 0..5 {
+        let sealed = Sealed::new();
+        sealed.run(&["svc", "create"]);
+        let directory = sealed.instance().paths().dir.clone();
+        // The longer the removal takes, the surer somebody comes in between.
+        for i in 0..2000 {
+            fs::write(directory.join(format!("{i}")), "").expect("written");
+        }
+        let is_deleted = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            // What every start does first: it makes the directory, and the flags in it.
+            scope.spawn(|| {
+                while !is_deleted.load(Ordering::Relaxed) {
+                    let _ = fs::create_dir(&directory);
+                    let _ = fs::write(directory.join("mine"), "");
+                }
+            });
+            let ran = sealed.run(&["svc", "delete"]);
+            is_deleted.store(true, Ordering::Relaxed);
+            check(&ran, 0, "");
+        });
+        assert!(!directory.join("1999").exists());
+    }
 }
 
 #[test]
