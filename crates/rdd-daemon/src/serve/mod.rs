@@ -106,17 +106,14 @@ pub async fn serve(instance: &Instance, options: &ServeOptions) -> Result<(), Se
             return Err(error.into());
         }
     };
-    // The log says so first: who hears it from the board finds a log that is complete.
-    tracing::info!("{:?} control plane is ready", instance.name());
-    residence.board.say(Message::Ready(true));
-
     let broken = tokio::select! {
         why = asked_to_stop(&mut signals, &residence.board) => {
             tracing::info!("stopping ({why})");
             None
         }
-        error = plane.broken() => Some(error),
+        error = run(&mut plane, instance.name(), &residence.board) => Some(error),
     };
+    // From its first controller on a plane has machines, so it is never just dropped, however little of it was ready.
     residence.board.phase(STOPPING);
     tokio::select! {
         () = plane.stop() => {}
@@ -128,6 +125,18 @@ pub async fn serve(instance: &Instance, options: &ServeOptions) -> Result<(), Se
     drop(residence);
     tracing::info!("{:?} control plane has stopped", instance.name());
     broken.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// Runs a control plane until it breaks.
+async fn run(plane: &mut Plane, name: &str, board: &Board) -> PlaneError {
+    if let Err(error) = plane.run_controllers().await {
+        board.say(Message::Error(chain(&error)));
+        return error;
+    }
+    // The log says so first: who hears it from the board finds a log that is complete.
+    tracing::info!("{name:?} control plane is ready");
+    board.say(Message::Ready(true));
+    plane.broken().await
 }
 
 /// Returns, when the service has been asked to stop, how.

@@ -103,7 +103,7 @@ pub(crate) struct Plane {
 }
 
 impl Plane {
-    /// Starts everything; when it returns, all is there that a client could look for.
+    /// Starts everything but the controllers. Nothing runs yet that outlives us, so this may be given up at any time.
     pub(crate) async fn start(
         instance: &Instance,
         options: &ServeOptions,
@@ -156,17 +156,29 @@ impl Plane {
         let entry = Entry::new(bound, &selection.names);
         discovery::register(&client, &entry).await.map_err(PlaneError::Register)?;
 
-        let stop_controllers = CancellationToken::new();
-        let mut controllers = JoinSet::new();
-        let stop = stop_controllers.clone();
-        let verbs = api.verbs().clone();
-        controllers.spawn(async move { rdd_controllers_core::namespace::run(verbs, stop.cancelled()).await });
-        if let Some(room) = &machines {
-            controllers.spawn(room.controller(client.clone()).run(stop_controllers.clone()));
+        Ok(Plane {
+            api,
+            client,
+            machines,
+            listening,
+            stop_listening,
+            controllers: JoinSet::new(),
+            stop_controllers: CancellationToken::new(),
+        })
+    }
+
+    /// Starts the controllers; when it returns, all is there that a client could look for.
+    ///
+    /// From its call on there may be machines that only [`Plane::stop`] stops.
+    pub(crate) async fn run_controllers(&mut self) -> Result<(), PlaneError> {
+        let stop = self.stop_controllers.clone();
+        let verbs = self.api.verbs().clone();
+        self.controllers.spawn(async move { rdd_controllers_core::namespace::run(verbs, stop.cancelled()).await });
+        if let Some(room) = &self.machines {
+            self.controllers.spawn(room.controller(self.client.clone()).run(self.stop_controllers.clone()));
         }
-        api.readiness().set(FACT, true);
-        discovery::set_ready(&client, true).await.map_err(PlaneError::Register)?;
-        Ok(Plane { api, client, machines, listening, stop_listening, controllers, stop_controllers })
+        self.api.readiness().set(FACT, true);
+        discovery::set_ready(&self.client, true).await.map_err(PlaneError::Register)
     }
 
     /// Returns when a part ends that should not.

@@ -1,6 +1,7 @@
 //! The service and its VMs: who outlives whom. The VMs are those of the fake driver.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Stdio};
@@ -189,4 +190,24 @@ fn a_service_that_ends_before_its_machine_has_not_stopped() {
     let ran = sealed.run(&["svc", "stop"]);
     assert_eq!(ran.code, 0);
     assert!(ran.stderr.contains("level=warning") && ran.stderr.contains("its VMs run on"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_service_that_is_stopped_while_it_starts_leaves_no_machine() {
+    let sealed = Sealed::new();
+    run_machine(&sealed, "one", "");
+    check(&sealed.run(&["svc", "stop"]), 0, "");
+    let ready = "{\"ready\":true}";
+    for phase in ["{\"phase\":\"controllers to register\"}", ready] {
+        let start = spawn(&sealed, &["svc", "start", "--wait=false"]);
+        sealed.eventually("the service starts", || sealed.service().is_some());
+        let board = UnixStream::connect(sealed.instance().paths().socket()).expect("connected");
+        // Who listens late may miss a phase.
+        let mut said = BufReader::new(board).lines().map(|line| line.expect("text"));
+        assert!(said.any(|line| line == phase || line == ready), "{}", sealed.log());
+        check(&sealed.run(&["svc", "stop"]), 0, "");
+        succeeds(start);
+        assert!(!is_on(&sealed, "one"));
+        assert!(processes(&sealed).is_empty());
+    }
 }
