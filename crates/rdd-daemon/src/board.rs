@@ -1,6 +1,6 @@
 //! The service's side of the control socket: a board on which it writes how far it is.
 //!
-//! Whoever connects hears the latest message, and each later one, as lines of JSON
+//! Whoever connects hears the service's version, the latest message, and each later one, as lines of JSON
 //! ([`rdd_host::ready::Message`]). The connection has a second use: its peer is the service, so it
 //! is also the handle by which the service is ended. The one thing a client can say is [`STOP`].
 
@@ -39,6 +39,7 @@ impl Board {
     pub(crate) fn open(
         socket: &Path,
         parent: ReadyReporter,
+        version: &str,
         first: Message,
     ) -> Result<Board, (io::Error, ReadyReporter)> {
         let listener = match listen_at(socket) {
@@ -49,7 +50,8 @@ impl Board {
         let (latest, watched) = watch::channel(first);
         let stop = CancellationToken::new();
         let mut server = JoinSet::new();
-        server.spawn(accept(listener, watched, stop.clone()));
+        let client = Client { version: Message::Version(version.to_owned()), watched, stop: stop.clone() };
+        server.spawn(accept(listener, client));
         Ok(Board { parent, latest, stop, _server: server })
     }
 
@@ -78,13 +80,21 @@ fn listen_at(socket: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-async fn accept(listener: UnixListener, watched: watch::Receiver<Message>, stop: CancellationToken) {
+/// What is there for a client.
+#[derive(Clone)]
+struct Client {
+    version: Message,
+    watched: watch::Receiver<Message>,
+    stop: CancellationToken,
+}
+
+async fn accept(listener: UnixListener, client: Client) {
     let mut clients = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    clients.spawn(attend(stream, watched.clone(), stop.clone()));
+                    clients.spawn(attend(stream, client.clone()));
                 }
                 Err(error) => {
                     tracing::warn!("cannot accept on the control socket: {error}");
@@ -98,19 +108,20 @@ async fn accept(listener: UnixListener, watched: watch::Receiver<Message>, stop:
 }
 
 /// Serves one client, until it has gone.
-async fn attend(mut stream: UnixStream, watched: watch::Receiver<Message>, stop: CancellationToken) {
+async fn attend(mut stream: UnixStream, client: Client) {
     let (reader, writer) = stream.split();
     tokio::select! {
-        () = tell(writer, watched) => {}
-        () = listen(reader, &stop) => {}
+        () = tell(writer, &client.version, client.watched) => {}
+        () = listen(reader, &client.stop) => {}
     }
 }
 
 /// Tells a client everything, until there is nothing more to tell.
-async fn tell(mut writer: WriteHalf<'_>, mut watched: watch::Receiver<Message>) {
+async fn tell(mut writer: WriteHalf<'_>, version: &Message, mut watched: watch::Receiver<Message>) {
     watched.mark_changed();
+    let mut version = Some(version.to_line());
     while watched.changed().await.is_ok() {
-        let line = watched.borrow_and_update().to_line();
+        let line = version.take().unwrap_or_default() + &watched.borrow_and_update().to_line();
         if writer.write_all(line.as_bytes()).await.is_err() {
             // It does not listen. What it asked before it left may still be on its way to us.
             std::future::pending::<()>().await;

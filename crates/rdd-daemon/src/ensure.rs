@@ -37,7 +37,10 @@ pub async fn ensure_running(instance: &Instance, launcher: &Launcher) -> Result<
 
 async fn ensure_by(instance: &Instance, launcher: &Launcher, deadline: Deadline) -> Result<Connection, EnsureError> {
     let connection = Connection { kubeconfig: instance.paths().config.clone() };
-    if !status(instance).await?.ready {
+    let status = status(instance).await?;
+    if status.ready {
+        launcher.compare(instance, status.version.as_deref());
+    } else {
         start(instance, launcher, &StartOptions::until(deadline)).await?;
     }
     Ok(connection)
@@ -62,7 +65,8 @@ mod tests {
         // A service under SIGSTOP: it has its lock, and the kernel still takes connections for it.
         let _lock = FileLock::try_acquire(&instance.paths().lock()).expect("free");
         let _socket = std::os::unix::net::UnixListener::bind(instance.paths().socket()).expect("bound");
-        let launcher = Launcher { program: "/nonexistent".into(), verbosity: 0, check: |_| Ok(()) };
+        let launcher =
+            Launcher { program: "/nonexistent".into(), verbosity: 0, check: |_| Ok(()), version: String::new() };
         let ensured = ensure_by(&instance, &launcher, Deadline::after(Duration::from_millis(100)));
         let limit = Duration::from_secs(20);
         let ensured = tokio::time::timeout(limit, ensured).await.expect("it does not wait for ever");

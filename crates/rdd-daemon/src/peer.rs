@@ -60,6 +60,7 @@ pub(crate) struct Peer {
     socket: PathBuf,
     /// `None` if its socket leads nowhere: somebody has removed it. Such a service can only be signalled.
     lines: Option<BufReader<UnixStream>>,
+    version: Option<String>,
 }
 
 /// Finds the instance's service, if it runs.
@@ -73,7 +74,7 @@ pub(crate) async fn find(instance: &Instance) -> Result<Option<Peer>, PeerError>
             match connect(&socket).await {
                 Ok((handle, stream)) => {
                     let lines = Some(BufReader::new(stream));
-                    return Ok(Some(Peer { handle, lock: lock.clone(), socket: socket.clone(), lines }));
+                    return Ok(Some(Peer { handle, lock: lock.clone(), socket: socket.clone(), lines, version: None }));
                 }
                 Err(error) if is_absence(&error) => tokio::time::sleep(RETRY).await,
                 Err(source) => return Err(PeerError::Socket { path: socket.clone(), source }),
@@ -85,7 +86,7 @@ pub(crate) async fn find(instance: &Instance) -> Result<Option<Peer>, PeerError>
         // The file says no more than that who holds the lock is not about to delete the instance.
         Err(_) if !instance.paths().pid_file.exists() => Err(PeerError::Silent { lock, socket }),
         Err(_) => match Handle::of_lock_holder(&lock) {
-            Ok(Some(handle)) => Ok(Some(Peer { handle, lock, socket, lines: None })),
+            Ok(Some(handle)) => Ok(Some(Peer { handle, lock, socket, lines: None, version: None })),
             Ok(None) => Err(PeerError::Silent { lock, socket }),
             Err(source) => Err(PeerError::Lock { path: lock, source }),
         },
@@ -130,10 +131,17 @@ impl Peer {
                 Err(error) if is_absence(&error) => return Ok(None),
                 Err(source) => return Err(PeerError::Socket { path: self.socket.clone(), source }),
             }
-            if let Some(message) = Message::from_line(&line) {
-                return Ok(Some(message));
+            match Message::from_line(&line) {
+                Some(Message::Version(version)) => self.version = Some(version),
+                Some(message) => return Ok(Some(message)),
+                None => {}
             }
         }
+    }
+
+    /// Returns the service's version, if it told one before it told anything else.
+    pub(crate) fn version(&self) -> Option<&str> {
+        self.version.as_deref()
     }
 
     /// Asks the service to stop. One that has gone, or is about to, need not hear it.

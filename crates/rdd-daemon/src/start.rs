@@ -31,6 +31,21 @@ pub struct Launcher {
     pub verbosity: u8,
     /// Reads the service's arguments before it does.
     pub check: CheckArguments,
+    /// What a service of this program reports as its version.
+    pub version: String,
+}
+
+impl Launcher {
+    /// Tells people when the service that runs is not the one that we would start: after an upgrade, most likely.
+    pub(crate) fn compare(&self, instance: &Instance, running: Option<&str>) {
+        if running != Some(&self.version) {
+            let (name, ours, theirs) = (instance.name(), &self.version, running.unwrap_or("an unknown version"));
+            tracing::warn!(
+                "{name:?} control plane that runs is {theirs}, this program is {ours}; \
+                 to run this one: rdd svc stop && rdd svc start"
+            );
+        }
+    }
 }
 
 /// How to start.
@@ -151,7 +166,11 @@ async fn start_and_wait(instance: &Instance, launcher: &Launcher, options: &Star
                 tracing::info!("waiting for {name:?} control plane to be ready");
             }
         }
-        if !options.wait || follow(peer).await? {
+        if !options.wait {
+            break;
+        }
+        if let Some(version) = follow(peer).await? {
+            launcher.compare(instance, version.as_deref());
             break;
         }
         // It was on its way out and is gone now.
@@ -188,6 +207,7 @@ async fn launch(instance: &Instance, launcher: &Launcher, options: &StartOptions
                 return Ok(Outcome::AsAsked);
             }
             Some(Message::Phase(phase)) => progress.show(&phase),
+            Some(Message::Version(_)) => {}
             Some(Message::Error(reason)) => {
                 // It is on its way out; who tries again at once should not meet it any more.
                 let _ = tokio::time::timeout(LEAVING, child.wait()).await;
@@ -241,17 +261,17 @@ fn spawn(
     Ok((spawn.spawn().map_err(failed)?, watcher))
 }
 
-/// Listens to a service that ran already. Returns whether it is ready; else it has gone.
-async fn follow(mut peer: Peer) -> Result<bool, StartError> {
+/// Listens to a service that ran already. Returns, when it is ready, its version, if it told; `None` when it has gone.
+async fn follow(mut peer: Peer) -> Result<Option<Option<String>>, StartError> {
     let mut progress = Progress::default();
     loop {
         match peer.next().await? {
-            Some(Message::Ready(true)) => return Ok(true),
+            Some(Message::Ready(true)) => return Ok(Some(peer.version().map(str::to_owned))),
             Some(Message::Phase(phase)) if phase != STOPPING => progress.show(&phase),
             Some(_) => {}
             None => {
                 peer.gone().await?;
-                return Ok(false);
+                return Ok(None);
             }
         }
     }
@@ -290,7 +310,7 @@ mod tests {
                       echo \"$said\" > /proc/self/fd/$RDD_READY_FD\n";
         std::fs::write(&program, script).expect("written");
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).expect("set");
-        let launcher = Launcher { program, verbosity: 0, check: |_| Ok(()) };
+        let launcher = Launcher { program, verbosity: 0, check: |_| Ok(()), version: String::new() };
         let options = StartOptions::until(Deadline::after(Duration::from_secs(20)));
         start(&instance, &launcher, &options).await.expect("started");
         assert!(instance.paths().dir.join("again").exists());

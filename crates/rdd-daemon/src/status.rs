@@ -20,6 +20,8 @@ pub struct Status {
     pub pid: Option<u32>,
     /// Whether its service is ready.
     pub ready: bool,
+    /// The version of its service, if that told.
+    pub version: Option<String>,
 }
 
 /// Why nothing is known.
@@ -37,15 +39,15 @@ pub enum StatusError {
 pub async fn status(instance: &Instance) -> Result<Status, StatusError> {
     let created = settings::exists(instance)?;
     let Some(mut peer) = peer::find(instance).await? else {
-        return Ok(Status { created, pid: None, ready: false });
+        return Ok(Status { created, pid: None, ready: false, version: None });
     };
     if !peer.has_socket() {
         tracing::warn!("nobody answers at {}; {SILENT_HINT}", peer.socket().display());
-        return Ok(Status { created, pid: Some(peer.handle.pid()), ready: false });
+        return Ok(Status { created, pid: Some(peer.handle.pid()), ready: false, version: None });
     }
     let ready = match tokio::time::timeout(ANSWER, peer.next()).await {
         Ok(said) => matches!(said?, Some(Message::Ready(true))),
         Err(_) => false,
     };
-    Ok(Status { created, pid: Some(peer.handle.pid()), ready })
+    Ok(Status { created, pid: Some(peer.handle.pid()), ready, version: peer.version().map(str::to_owned) })
 }

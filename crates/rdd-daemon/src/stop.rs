@@ -90,6 +90,10 @@ pub async fn stop(instance: &Instance, options: StopOptions) -> Result<(), StopE
         } else {
             tracing::info!("{name:?} control plane is already stopped");
         }
+        if options.wait {
+            // Of a service that was killed.
+            remove_dead_tokens(instance);
+        }
         return Ok(());
     };
     stop_found(instance, peer, options).await

@@ -9,6 +9,7 @@ use rdd_host::environment;
 use rdd_host::instance::{Instance, InstanceError};
 
 use crate::logging::Level;
+use crate::version;
 
 /// What a command knows besides its own arguments.
 #[derive(Clone, Debug)]
@@ -42,7 +43,12 @@ impl Context {
 
     /// Returns how to run ourselves as the service.
     pub(crate) fn launcher(&self) -> anyhow::Result<Launcher> {
-        Ok(Launcher { program: own_program()?, verbosity: self.level.verbosity(), check: self.check_service })
+        Ok(Launcher {
+            program: own_program()?,
+            verbosity: self.level.verbosity(),
+            check: self.check_service,
+            version: version::git_version(),
+        })
     }
 
     /// Makes sure that the service runs, and returns how to reach it.

@@ -43,7 +43,7 @@ pub struct ServeOptions {
     pub secure_port: Option<u16>,
     /// Which controllers to run.
     pub controllers: String,
-    /// What `/version` reports.
+    /// What `/version` and the control socket report.
     pub git_version: String,
     /// What is known of machines.
     pub machines: MachineOptions,
@@ -75,7 +75,8 @@ pub async fn serve(instance: &Instance, options: &ServeOptions) -> Result<(), Se
             return Err(error);
         }
     };
-    let residence = match Residence::take(instance, parent, Message::Phase(plane::API_SERVER.to_owned())) {
+    let first = Message::Phase(plane::API_SERVER.to_owned());
+    let residence = match Residence::take(instance, parent, &options.git_version, first) {
         Ok(residence) => residence,
         Err(taken) => {
             taken.tell(match &taken.error {

@@ -51,12 +51,17 @@ pub(crate) struct Residence {
 }
 
 impl Residence {
-    /// Takes the instance. `first` is what the service says before anything else.
+    /// Takes the instance. `first` is what the service says after its version, before anything else.
     ///
     /// With a parent that waits for us, our standard streams lead to log files from here on.
-    pub(crate) fn take(instance: &Instance, parent: ReadyReporter, first: Message) -> Result<Residence, TakeError> {
+    pub(crate) fn take(
+        instance: &Instance,
+        parent: ReadyReporter,
+        version: &str,
+        first: Message,
+    ) -> Result<Residence, TakeError> {
         match Residence::lock(instance) {
-            Ok(lock) => Residence::settle(instance, lock, parent, first),
+            Ok(lock) => Residence::settle(instance, lock, parent, version, first),
             Err(error) => Err(TakeError { error, board: None, parent: Some(parent) }),
         }
     }
@@ -75,6 +80,7 @@ impl Residence {
         instance: &Instance,
         lock: FileLock,
         parent: ReadyReporter,
+        version: &str,
         first: Message,
     ) -> Result<Residence, TakeError> {
         let paths = instance.paths();
@@ -84,7 +90,7 @@ impl Residence {
             return Err(TakeError { error, board: None, parent: Some(parent) });
         }
         // The board comes first, so that whoever finds the lock held soon finds somebody to ask.
-        let board = match Board::open(&socket, parent, first) {
+        let board = match Board::open(&socket, parent, version, first) {
             Ok(board) => board,
             Err((source, parent)) => {
                 let error = ResidenceError::File { operation: "listen at", path: socket, source };

@@ -5,7 +5,7 @@
 //! pipe ends, because the kernel closed it). The child finds its end with
 //! [`ReadyReporter::from_env`].
 //!
-//! One message is one line of JSON: `{"phase":"…"}`, `{"ready":true}`, `{"error":"…"}` or `"held"`.
+//! One message is one line of JSON: `{"version":"…"}`, `{"phase":"…"}`, `{"ready":true}`, `{"error":"…"}` or `"held"`.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,8 @@ pub use system::{ReadyReporter, ReadyWatcher, channel, pass_to_child};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Message {
+    /// It is this version of its program.
+    Version(String),
     /// It works on this, and is not ready before it is done.
     Phase(String),
     /// It is ready (or, with `false`, no longer so).
@@ -50,6 +52,7 @@ mod tests {
     #[test]
     fn lines() {
         for (message, line) in [
+            (Message::Version("v1".into()), "{\"version\":\"v1\"}\n"),
             (Message::Phase("store".into()), "{\"phase\":\"store\"}\n"),
             (Message::Ready(true), "{\"ready\":true}\n"),
             (Message::Error("no\nroom".into()), "{\"error\":\"no\\nroom\"}\n"),

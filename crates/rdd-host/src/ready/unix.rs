@@ -74,12 +74,12 @@ impl ReadyReporter {
         self.pipe.lock().expect("no holder of this lock panics").is_some()
     }
 
-    /// Sends a message. After all but a `Phase` the pipe is closed, and later messages are lost.
+    /// Sends a message. After `Ready` and what says that the child gives up the pipe is closed, and later messages are lost.
     pub fn report(&self, message: &Message) {
         let mut pipe = self.pipe.lock().expect("no holder of this lock panics");
         let Some(file) = pipe.as_mut() else { return };
         let sent = file.write_all(message.to_line().as_bytes());
-        if sent.is_err() || !matches!(message, Message::Phase(_)) {
+        if sent.is_err() || !matches!(message, Message::Version(_) | Message::Phase(_)) {
             *pipe = None;
         }
     }

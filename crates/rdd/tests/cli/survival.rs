@@ -1,10 +1,14 @@
 //! What goes wrong between processes: two services, kills, deadlines, races.
 
 use std::fs;
+use std::io::Write;
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use rdd_host::lock::FileLock;
 use rdd_host::process::Signal;
 
 use crate::machines::Watched;
@@ -40,7 +44,9 @@ fn after_a_kill_the_next_start_works() {
     fs::write(&sealed.instance().paths().pid_file, std::process::id().to_string()).expect("written");
     let status = sealed.run(&["svc", "status"]).stderr;
     assert!(status.contains("has been started: false") && status.contains("PID is: 0"), "{status}");
+    assert!(sealed.instance().paths().config.exists(), "nor does a look remove them");
     check(&sealed.run(&["svc", "stop"]), 0, "");
+    assert!(!sealed.instance().paths().config.exists(), "its tokens are dead");
 
     check(&sealed.run(&["svc", "start"]), 0, "");
     let second = sealed.service().expect("it runs");
@@ -143,6 +149,41 @@ fn a_service_without_its_socket_is_seen_and_can_be_stopped() {
         assert!(service.have_ended());
     }
     assert!(!sealed.instance().paths().dir.exists());
+}
+
+/// A socket of our own in a home: at its end the home would end its service, which is us.
+struct Removed(PathBuf);
+
+impl Drop for Removed {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn a_service_of_another_version_is_told() {
+    let sealed = Sealed::new();
+    sealed.run(&["svc", "create"]);
+    // A service as another program would be it.
+    let paths = sealed.instance().paths().clone();
+    fs::create_dir_all(&paths.short_dir).expect("made");
+    let _lock = FileLock::try_acquire(&paths.lock()).expect("free");
+    fs::write(&paths.config, "apiVersion: v1\n").expect("written");
+    let socket = UnixListener::bind(paths.socket()).expect("bound");
+    let _removed = Removed(paths.socket());
+    std::thread::spawn(move || {
+        while let Ok((mut client, _)) = socket.accept() {
+            let _ = client.write_all(b"{\"version\":\"v1.35.4+rdd-v0.0.1\"}\n{\"ready\":true}\n");
+        }
+    });
+    for verb in ["config", "start"] {
+        let ran = sealed.run(&["svc", verb]);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        assert_eq!(ran.stderr.lines().count(), 1, "{}", ran.stderr);
+        let message = "control plane that runs is v1.35.4+rdd-v0.0.1, this program is v1.35.4+rdd-";
+        assert!(ran.stderr.contains("level=warning") && ran.stderr.contains(message), "{}", ran.stderr);
+        assert!(ran.stderr.contains("to run this one: rdd svc stop && rdd svc start"), "{}", ran.stderr);
+    }
 }
 
 #[test]
