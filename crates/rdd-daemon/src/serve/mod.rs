@@ -23,7 +23,7 @@ use std::io;
 
 use rdd_host::instance::Instance;
 use rdd_host::logs::chain;
-use rdd_host::process;
+use rdd_host::process::{self, Signal};
 use rdd_host::ready::{Message, ReadyReporter};
 use rdd_host::signals::StopSignals;
 
@@ -118,7 +118,7 @@ pub async fn serve(instance: &Instance, options: &ServeOptions) -> Result<(), Se
     residence.board.phase(STOPPING);
     tokio::select! {
         () = plane.stop() => {}
-        signal = signals.next() => {
+        signal = asked_again(&mut signals) => {
             tracing::warn!("asked a second time ({signal:?}), ending at once");
             std::process::exit(1);
         }
@@ -126,6 +126,17 @@ pub async fn serve(instance: &Instance, options: &ServeOptions) -> Result<(), Se
     drop(residence);
     tracing::info!("{:?} control plane has stopped", instance.name());
     broken.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// Returns when the service has been asked a second time. A terminal that goes tells so itself, and its shell tells it
+/// once more; nobody has lost patience then.
+async fn asked_again(signals: &mut StopSignals) -> Signal {
+    loop {
+        match signals.next().await {
+            Signal::Hangup => {}
+            signal => return signal,
+        }
+    }
 }
 
 /// Runs a control plane until it breaks.

@@ -32,6 +32,8 @@ pub enum Signal {
     Interrupt,
     /// Please stop.
     Terminate,
+    /// The terminal is gone.
+    Hangup,
     /// End at once.
     Kill,
     /// Pause.

@@ -349,6 +349,7 @@ fn send(pidfd: &OwnedFd, signal: Signal) -> io::Result<()> {
     let native = match signal {
         Signal::Interrupt => Native::INT,
         Signal::Terminate => Native::TERM,
+        Signal::Hangup => Native::HUP,
         Signal::Kill => Native::KILL,
         Signal::Stop => Native::STOP,
         Signal::Continue => Native::CONT,

@@ -1,7 +1,7 @@
 //! What goes wrong between processes: two services, kills, deadlines, races.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -363,7 +363,7 @@ fn bad_arguments_are_told_and_not_saved() {
 
 #[test]
 fn signals_stop_a_service_in_the_foreground() {
-    for signal in [Signal::Interrupt, Signal::Terminate] {
+    for signal in [Signal::Interrupt, Signal::Terminate, Signal::Hangup] {
         let sealed = Sealed::new();
         let mut command = sealed.command(&["svc", "serve"]);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("rdd runs");
@@ -373,4 +373,25 @@ fn signals_stop_a_service_in_the_foreground() {
         assert!(!sealed.instance().paths().config.exists());
         assert!(!sealed.instance().paths().log_dir.exists(), "in the foreground, the log is on standard error");
     }
+}
+
+#[test]
+fn a_service_that_is_to_ignore_a_lost_terminal_does() {
+    let sealed = Sealed::new();
+    let mut command = Command::new("nohup");
+    command.env_clear();
+    let serve = sealed.command(&["svc", "serve"]);
+    command.arg(serve.get_program()).args(serve.get_args()).current_dir(sealed.home());
+    for (name, value) in serve.get_envs() {
+        command.env(name, value.expect("none is removed"));
+    }
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it runs");
+    sealed.eventually("the kubeconfig is there", || sealed.instance().paths().config.exists());
+    let service = sealed.service().expect("it runs");
+    service.signal(Signal::Hangup).expect("sent");
+    service.signal(Signal::Terminate).expect("sent");
+    let mut log = String::new();
+    child.stderr.take().expect("piped").read_to_string(&mut log).expect("text");
+    assert!(child.wait().expect("waited").success(), "the first was none: {log}");
+    assert!(!log.contains("Hangup"), "{log}");
 }
