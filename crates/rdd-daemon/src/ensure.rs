@@ -1,5 +1,7 @@
 //! Automatic start: commands that need the API make sure that it runs.
 
+use std::fs::File;
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -28,6 +30,15 @@ pub enum EnsureError {
     /// It could not be started.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// It runs, and how to reach it cannot be read: somebody has removed the file.
+    #[error("cannot read {path}")]
+    Kubeconfig {
+        /// The kubeconfig.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
 }
 
 /// Makes sure that the instance exists and that its service runs and is ready.
@@ -43,6 +54,9 @@ async fn ensure_by(instance: &Instance, launcher: &Launcher, deadline: Deadline)
     } else {
         start(instance, launcher, &StartOptions::until(deadline)).await?;
     }
+    // Only a service that starts writes it: the tokens are nowhere else.
+    let path = connection.kubeconfig.clone();
+    File::open(&path).map_err(|source| EnsureError::Kubeconfig { path, source })?;
     Ok(connection)
 }
 

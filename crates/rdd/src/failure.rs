@@ -99,6 +99,9 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
         if let Some(ServeError::Residence(ResidenceError::AlreadyRunning { .. })) = cause.downcast_ref() {
             return Some("see it with 'rdd svc status', stop it with 'rdd svc stop'");
         }
+        if let Some(EnsureError::Kubeconfig { .. }) = cause.downcast_ref() {
+            return Some("have it written anew: rdd svc stop && rdd svc start");
+        }
         if let Some(StopError::Orphans { .. }) = stop_error(cause) {
             return Some(ORPHANS_HINT);
         }
@@ -121,7 +124,7 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
 fn start_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a StartError> {
     match error.downcast_ref::<EnsureError>() {
         Some(EnsureError::Start(error)) => Some(error),
-        Some(EnsureError::Status(_)) => None,
+        Some(EnsureError::Status(_) | EnsureError::Kubeconfig { .. }) => None,
         None => error.downcast_ref(),
     }
 }

@@ -187,6 +187,25 @@ fn a_service_of_another_version_is_told() {
 }
 
 #[test]
+fn a_kubeconfig_that_was_removed_can_be_had_again() {
+    let sealed = Sealed::new();
+    sealed.run(&["svc", "start"]);
+    fs::remove_file(&sealed.instance().paths().config).expect("removed");
+    for command in [&["svc", "config"][..], &["ctl", "get", "namespaces"], &["limavm", "start", "one"]] {
+        check(
+            &sealed.run(command),
+            1,
+            "time=T level=fatal msg=\"cannot read HOME/.local/share/rancher-desktop-t/config.yaml: \
+             No such file or directory (os error 2)\"\n\
+             hint: have it written anew: rdd svc stop && rdd svc start\n",
+        );
+    }
+    for verb in ["stop", "start", "config"] {
+        assert_eq!(sealed.run(&["svc", verb]).code, 0, "{verb}");
+    }
+}
+
+#[test]
 fn a_start_that_takes_too_long_leaves_the_service_alone() {
     let sealed = Sealed::new();
     let ran = sealed.run(&["svc", "start", "--timeout=1ns"]);
