@@ -275,15 +275,7 @@ fn a_name_that_is_taken_in_another_namespace() {
     world.before = world.cluster.everything();
     let refused = "admission webhook \"limavm-defaulter.lima.rancherdesktop.io\" denied the request: LimaVM name \"good\" is \
                    already used in namespace \"default\"; LimaVM names must be unique across all namespaces";
-    check(
-        &world.run(&["limavm", "create", "good", "good.lima", "-n", "other"]),
-        1,
-        &format!(
-            "time=T level=warning msg=\"Cleaning up created ConfigMap \\\"good\\\"\"\n{}\
-             hint: nothing was created; correct good.lima or the command line, then try again\n",
-            fatal(refused)
-        ),
-    );
+    check(&world.run(&["limavm", "create", "good", "good.lima", "-n", "other"]), 1, &taken());
     world.is_unharmed();
     world.cluster.create_template("other", "source", &template(&world.sealed, "")).expect("created");
     assert_eq!(world.cluster.create_limavm("other", "good", "source"), Err((403, refused.to_owned())));
@@ -291,6 +283,32 @@ fn a_name_that_is_taken_in_another_namespace() {
     assert_eq!(same, Err((409, "limavms.lima.rancherdesktop.io \"good\" already exists".to_owned())));
     world.good_runs();
     check(&world.run(&["limavm", "create", "bad", "source", "-n", "other", "--start"]), 0, "");
+    world.good_runs();
+    world.ends_clean();
+}
+
+/// Returns what is said to whom wants a VM named like the one that is there.
+fn taken() -> String {
+    fatal(r#"LimaVM "good" already exists in namespace "default""#)
+        + "hint: choose another name, or delete it with 'rdd limavm delete good'\n"
+}
+
+#[test]
+fn a_name_that_is_taken() {
+    let mut world = World::new();
+    world.cluster.create_template("default", "source", &template(&world.sealed, "")).expect("created");
+    world.before = world.cluster.everything();
+    for from in ["good.lima", "source", "good"] {
+        check(&world.run(&["limavm", "create", "good", from]), 1, &taken());
+        check(&world.run(&["limavm", "create", "good", from, "--dry-run"]), 1, &taken());
+        world.is_unharmed();
+    }
+    // A ConfigMap alone is no VM, and may be what the VM shall be made of.
+    let hint = "hint: choose another name, or make the VM of that ConfigMap with 'rdd limavm create source source'\n";
+    let said = r#"ConfigMap "source" already exists in namespace "default", will not modify existing ConfigMap"#;
+    check(&world.run(&["limavm", "create", "source", "good.lima"]), 1, &(fatal(said) + hint));
+    world.is_unharmed();
+    check(&world.run(&["limavm", "create", "source", "source"]), 0, "");
     world.good_runs();
     world.ends_clean();
 }

@@ -139,7 +139,8 @@ fn a_configmap_that_exists_is_never_changed() {
     check(
         &sealed.run(&["limavm", "create", "demo", "demo.lima"]),
         1,
-        &fatal(r#"ConfigMap "demo" already exists in namespace "default", will not modify existing ConfigMap"#),
+        &(fatal(r#"ConfigMap "demo" already exists in namespace "default", will not modify existing ConfigMap"#)
+            + "hint: choose another name, or make the VM of that ConfigMap with 'rdd limavm create demo demo'\n"),
     );
     assert_eq!(cluster.template("demo").as_deref(), Some("of somebody"));
     assert_eq!(cluster.limavm("demo"), None);

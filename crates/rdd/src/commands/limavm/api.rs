@@ -1,6 +1,6 @@
 //! LimaVMs and their template ConfigMaps, through the API that everybody uses.
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow};
 use futures::{StreamExt as _, TryStreamExt as _};
 use rdd_api::limavm::{self, LimaVmStatus};
 use rdd_reconcile::kube::api::{DeleteParams, DynamicObject, WatchEvent, WatchParams};
@@ -12,6 +12,7 @@ use rdd_reconcile::{
 use serde_json::{Value, json};
 
 use crate::context::Context;
+use crate::failure::Advised;
 
 /// A LimaVM as it was seen last.
 #[derive(Clone, Debug)]
@@ -61,10 +62,14 @@ impl Vms {
 
     /// Finds a VM by its name, which is unique in all namespaces.
     pub(super) async fn find(&self, name: &str) -> anyhow::Result<Vm> {
+        self.look_up(name).await?.ok_or_else(|| anyhow!("LimaVM {name:?} not found in any namespace"))
+    }
+
+    /// As [`Vms::find`], where it is no failure that there is none.
+    pub(super) async fn look_up(&self, name: &str) -> anyhow::Result<Option<Vm>> {
         let by_name = ListParams::default().fields(&format!("metadata.name={name}"));
         let found = self.everywhere().list(&by_name).await.map_err(tell)?.items.into_iter().next();
-        let object = found.ok_or_else(|| anyhow!("LimaVM {name:?} not found in any namespace"))?;
-        Vm::read(object)
+        found.map(Vm::read).transpose()
     }
 
     /// Creates a VM.
@@ -165,9 +170,7 @@ impl Vms {
         }))?;
         let params = PostParams { dry_run: false, field_manager: Some("rdd".into()) };
         match self.config_maps(namespace).create(&params, &object).await {
-            Err(ClientError::Api(status)) if status.reason == "AlreadyExists" => bail!(
-                "ConfigMap {name:?} already exists in namespace {namespace:?}, will not modify existing ConfigMap"
-            ),
+            Err(ClientError::Api(status)) if status.reason == "AlreadyExists" => Err(foreign(namespace, name).into()),
             result => result.map(drop).map_err(tell),
         }
     }
@@ -200,6 +203,14 @@ impl Vms {
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "ConfigMap"));
         Api::namespaced_with(self.client.clone(), namespace, &resource)
     }
+}
+
+fn foreign(namespace: &str, name: &str) -> Advised {
+    let place = if namespace == "default" { String::new() } else { format!(" -n {namespace}") };
+    Advised::new(
+        format!("ConfigMap {name:?} already exists in namespace {namespace:?}, will not modify existing ConfigMap"),
+        format!("choose another name, or make the VM of that ConfigMap with 'rdd limavm create {name} {name}{place}'"),
+    )
 }
 
 fn limavm_resource() -> ApiResource {

@@ -8,7 +8,7 @@ use clap::Args;
 use rdd_api::limavm;
 use serde_json::json;
 
-use super::api::{Refusal, Vms};
+use super::api::{Refusal, Vm, Vms};
 use super::flags::WaitFlags;
 use super::wait;
 use crate::context::Context;
@@ -59,6 +59,9 @@ pub(super) async fn run(args: &CreateArgs, context: &Context) -> anyhow::Result<
     }
     let text = read_template(&args.template)?;
     let vms = Vms::connect(context).await?;
+    if let Some(there) = vms.look_up(&args.name).await? {
+        return Err(taken(&there).into());
+    }
     let config_map = if text.is_some() { &args.name } else { &args.template };
     if let Some(text) = &text {
         // Also for a dry run: the VM's check reads the ConfigMap, so it is there until that is done.
@@ -106,6 +109,14 @@ pub(super) async fn run(args: &CreateArgs, context: &Context) -> anyhow::Result<
         tracing::info!("LimaVM {name:?} started in namespace {:?}", vm.namespace);
     }
     Ok(())
+}
+
+fn taken(there: &Vm) -> Advised {
+    let name = &there.name;
+    Advised::new(
+        format!("LimaVM {name:?} already exists in namespace {:?}", there.namespace),
+        format!("choose another name, or delete it with 'rdd limavm delete {name}'"),
+    )
 }
 
 /// Returns a file's text; `None` if the template is a ConfigMap's name.
