@@ -80,6 +80,18 @@ impl Cluster {
         self.runtime.block_on(api.delete(name, &DeleteParams::default())).expect("deleted");
     }
 
+    /// Takes a ConfigMap of the namespace `default` from its owner.
+    pub(crate) fn disown_template(&self, name: &str) {
+        let patch = Patch::Merge(json!({"metadata": {"ownerReferences": null}}));
+        let api = self.configmaps("default");
+        self.runtime.block_on(api.patch(name, &PatchParams::default(), &patch)).expect("patched");
+    }
+
+    /// Deletes a LimaVM of the namespace `default`, as kubectl does.
+    pub(crate) fn delete_limavm(&self, name: &str) {
+        self.runtime.block_on(self.limavms("default").delete(name, &DeleteParams::default())).expect("deleted");
+    }
+
     /// Replaces the template of a VM.
     pub(crate) fn set_template(&self, namespace: &str, vm: &str, text: &str) {
         let patch = Patch::Merge(json!({"data": {"template": text}}));

@@ -147,6 +147,55 @@ fn a_configmap_that_exists_is_never_changed() {
     sealed.ends_clean();
 }
 
+/// A create that was killed between two of its three writes. Its states are made by hand; the next test makes them
+/// by chance.
+#[test]
+fn what_an_interrupted_create_left_stands_in_nobodys_way() {
+    let (sealed, cluster) = served();
+    let before = cluster.everything();
+    file(&sealed, "demo.lima", &template(&sealed, ""));
+    file(&sealed, "other.lima", &template(&sealed, "cpus: 2\n"));
+    let create = |template| check(&sealed.run(&["limavm", "create", "demo", template]), 0, "");
+    // A ConfigMap whose VM has not become its owner goes with the VM all the same.
+    create("demo.lima");
+    cluster.disown_template("demo");
+    check(&sealed.run(&["limavm", "delete", "demo"]), 0, "");
+    assert_eq!(cluster.everything(), before);
+    // A ConfigMap without a VM is taken, with another text or the same.
+    for next in ["other.lima", "other.lima", "demo.lima"] {
+        create(next);
+        assert_eq!(cluster.template("demo-template"), fs::read_to_string(sealed.path(next)).ok());
+        cluster.disown_template("demo");
+        cluster.delete_limavm("demo");
+        sealed.eventually("the VM is gone", || cluster.limavm("demo").is_none());
+        assert!(cluster.template("demo").is_some(), "left over");
+    }
+    create("other.lima");
+    check(&sealed.run(&["limavm", "delete", "demo"]), 0, "");
+    assert_eq!(cluster.everything(), before);
+    sealed.ends_clean();
+}
+
+#[test]
+fn a_killed_create_can_be_tried_again() {
+    let (sealed, cluster) = served();
+    let before = cluster.everything();
+    file(&sealed, "demo.lima", &template(&sealed, ""));
+    for round in 0..8 {
+        file(&sealed, "killed.lima", &template(&sealed, &format!("# {round}\n")));
+        let mut killed = sealed.command(&["limavm", "create", "demo", "killed.lima"]).spawn().expect("rdd runs");
+        sealed.eventually("it has begun to write", || cluster.template("demo").is_some());
+        killed.kill().expect("sent");
+        killed.wait().expect("waited");
+        let ran = sealed.run(&["limavm", "create", "demo", "demo.lima"]);
+        let taken = fatal(r#"LimaVM "demo" already exists in namespace "default""#);
+        assert!(ran.code == 0 || ran.stderr.starts_with(&taken), "{ran:?}");
+        check(&sealed.run(&["limavm", "delete", "demo"]), 0, "");
+        assert_eq!(cluster.everything(), before, "round {round}");
+    }
+    sealed.ends_clean();
+}
+
 #[test]
 fn start_stop_and_restart() {
     let (sealed, cluster) = running("");

@@ -12,7 +12,6 @@ use rdd_reconcile::{
 use serde_json::{Value, json};
 
 use crate::context::Context;
-use crate::failure::Advised;
 
 /// A LimaVM as it was seen last.
 #[derive(Clone, Debug)]
@@ -162,33 +161,10 @@ impl Vms {
         self.config_maps(namespace).patch(name, &params, &Patch::Merge(&patch)).await.map(drop).map_err(tell)
     }
 
-    /// Creates a ConfigMap with a template. One that exists is never changed.
-    pub(super) async fn create_template(&self, namespace: &str, name: &str, text: &str) -> anyhow::Result<()> {
-        let object: DynamicObject = serde_json::from_value(json!({
-            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": namespace},
-            "data": {limavm::TEMPLATE_KEY: text},
-        }))?;
-        let params = PostParams { dry_run: false, field_manager: Some("rdd".into()) };
-        match self.config_maps(namespace).create(&params, &object).await {
-            Err(ClientError::Api(status)) if status.reason == "AlreadyExists" => Err(foreign(namespace, name).into()),
-            result => result.map(drop).map_err(tell),
-        }
-    }
-
-    /// Makes a VM the controller owner of a ConfigMap, so that both go together.
-    pub(super) async fn own_template(&self, vm: &Vm, name: &str) -> anyhow::Result<()> {
-        let owner = json!({
-            "apiVersion": format!("{}/{}", limavm::GROUP, limavm::VERSION), "kind": limavm::KIND,
-            "name": vm.name, "uid": vm.uid, "controller": true, "blockOwnerDeletion": true,
-        });
-        let patch = json!({"metadata": {"ownerReferences": [owner]}});
-        let params = PatchParams { field_manager: Some("rdd".into()), ..PatchParams::default() };
-        self.config_maps(&vm.namespace).patch(name, &params, &Patch::Merge(&patch)).await.map(drop).map_err(tell)
-    }
-
-    /// Deletes a ConfigMap.
-    pub(super) async fn delete_template(&self, namespace: &str, name: &str) -> anyhow::Result<()> {
-        self.config_maps(namespace).delete(name, &DeleteParams::default()).await.map(drop).map_err(tell)
+    /// Returns the namespace's ConfigMaps.
+    pub(super) fn config_maps(&self, namespace: &str) -> Api<DynamicObject> {
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "ConfigMap"));
+        Api::namespaced_with(self.client.clone(), namespace, &resource)
     }
 
     fn everywhere(&self) -> Api<DynamicObject> {
@@ -198,19 +174,6 @@ impl Vms {
     fn namespaced(&self, namespace: &str) -> Api<DynamicObject> {
         Api::namespaced_with(self.client.clone(), namespace, &limavm_resource())
     }
-
-    fn config_maps(&self, namespace: &str) -> Api<DynamicObject> {
-        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "ConfigMap"));
-        Api::namespaced_with(self.client.clone(), namespace, &resource)
-    }
-}
-
-fn foreign(namespace: &str, name: &str) -> Advised {
-    let place = if namespace == "default" { String::new() } else { format!(" -n {namespace}") };
-    Advised::new(
-        format!("ConfigMap {name:?} already exists in namespace {namespace:?}, will not modify existing ConfigMap"),
-        format!("choose another name, or make the VM of that ConfigMap with 'rdd limavm create {name} {name}{place}'"),
-    )
 }
 
 fn limavm_resource() -> ApiResource {
@@ -227,7 +190,8 @@ pub(super) struct Refusal {
     message: String,
 }
 
-fn tell(error: ClientError) -> anyhow::Error {
+/// Returns what the server said, without the client's wrapping.
+pub(super) fn tell(error: ClientError) -> anyhow::Error {
     match error {
         ClientError::Api(status) => Refusal { code: status.code, message: status.message.clone() }.into(),
         error => error.into(),

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::api::{Refusal, Vm, Vms};
 use super::flags::WaitFlags;
+use super::source::Source;
 use super::wait;
 use crate::context::Context;
 use crate::failure::{self, Advised};
@@ -63,9 +64,12 @@ pub(super) async fn run(args: &CreateArgs, context: &Context) -> anyhow::Result<
         return Err(taken(&there).into());
     }
     let config_map = if text.is_some() { &args.name } else { &args.template };
-    if let Some(text) = &text {
+    let source = match &text {
         // Also for a dry run: the VM's check reads the ConfigMap, so it is there until that is done.
-        vms.create_template(&args.namespace, config_map, text).await?;
+        Some(text) => Some(Source::make(&vms, &args.namespace, config_map, text).await?),
+        None => None,
+    };
+    if source.is_some() {
         let (namespace, template) = (&args.namespace, &args.template);
         tracing::info!(
             "ConfigMap {config_map:?} created in namespace {namespace:?} with template from file {template:?}"
@@ -77,16 +81,16 @@ pub(super) async fn run(args: &CreateArgs, context: &Context) -> anyhow::Result<
         "spec": {"templateRef": {"name": config_map}, "running": args.start},
     });
     let created = vms.create(&object, &args.namespace, args.dry_run).await;
-    if text.is_some() && (created.is_err() || args.dry_run) {
+    if let Some(source) = source.as_ref().filter(|_| created.is_err() || args.dry_run) {
         tracing::warn!("Cleaning up created ConfigMap {config_map:?}");
-        if let Err(error) = vms.delete_template(&args.namespace, config_map).await {
+        if let Err(error) = source.remove(&vms, &args.namespace).await {
             tracing::warn!("cannot delete ConfigMap {config_map:?}: {error:#}");
         }
     }
     let vm = match created {
         Ok(vm) => vm,
         // What is not the caller's mistake is not put right in the template.
-        Err(error) if text.is_some() && error.downcast_ref().is_some_and(|r: &Refusal| r.code < 500) => {
+        Err(error) if source.is_some() && error.downcast_ref().is_some_and(|r: &Refusal| r.code < 500) => {
             let hint =
                 format!("nothing was created; correct {} or the command line, then try again", shown(&args.template));
             return Err(Advised::new(failure::message(&error), hint).into());
@@ -97,8 +101,11 @@ pub(super) async fn run(args: &CreateArgs, context: &Context) -> anyhow::Result<
         tracing::info!("LimaVM {:?} can be created in namespace {:?} (dry run)", vm.name, vm.namespace);
         return Ok(());
     }
-    if text.is_some() {
-        vms.own_template(&vm, config_map).await?;
+    if let Some(source) = &source
+        && let Err(error) = source.hand_over(&vms, &vm).await
+    {
+        // The VM is there and has a copy of the template. Its delete looks for the ConfigMap once more.
+        tracing::warn!("cannot make LimaVM {:?} the owner of ConfigMap {config_map:?}: {error:#}", vm.name);
     }
     let name = &vm.name;
     tracing::info!("LimaVM {name:?} created in namespace {:?} with template ConfigMap {config_map:?}", vm.namespace);

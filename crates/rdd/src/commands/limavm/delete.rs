@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::api::Vms;
 use super::flags::WaitFlags;
-use super::wait;
+use super::{source, wait};
 use crate::context::Context;
 
 /// Arguments of `limavm delete`.
@@ -21,6 +21,10 @@ pub(super) async fn run(args: &DeleteArgs, context: &Context) -> anyhow::Result<
     let deadline = args.wait.deadline();
     let vms = Vms::connect(context).await?;
     let vm = vms.find(&args.name).await?;
+    if let Err(error) = source::hand_over_left_over(&vms, &vm).await {
+        // No reason to keep the VM. A create of that name takes what stays.
+        tracing::warn!("cannot take along ConfigMap {:?}: {error:#}", vm.name);
+    }
     vms.delete(&vm).await?;
     if args.wait.wait {
         wait::gone(&vms, &vm, deadline).await?;

@@ -9,6 +9,7 @@ mod log;
 mod quote;
 mod restart;
 mod shell;
+mod source;
 mod start;
 mod stop;
 mod wait;
