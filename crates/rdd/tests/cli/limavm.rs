@@ -333,6 +333,11 @@ fn a_log_is_followed_from_its_beginning() {
     sealed.eventually("the next run's log", || prints(r#""running":true"#) > 1);
     child.kill().expect("ended");
     child.wait().expect("waited");
+    // It ends when nobody reads any more, though nothing more is written.
+    let mut command = sealed.command(&["limavm", "log", "-f", "-o", "demo"]);
+    let mut child = command.stdout(std::process::Stdio::piped()).spawn().expect("rdd runs");
+    drop(child.stdout.take());
+    assert!(sealed.ends(child).status.success());
     sealed.ends_clean();
 }
 

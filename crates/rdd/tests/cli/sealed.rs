@@ -2,7 +2,7 @@
 
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use rdd_host::instance::{Instance, Os};
@@ -76,6 +76,23 @@ impl Sealed {
         let stderr = pid.map_or(stderr.clone(), |pid| stderr.replace(&pid.to_string(), "PID"));
         let stdout = String::from_utf8(output.stdout).expect("text");
         Ran { code: output.status.code().unwrap_or(-1), stdout, stderr }
+    }
+
+    /// Waits for the end of a program that may never come; then it is ended, and the test fails.
+    #[track_caller]
+    pub(crate) fn ends(&self, mut child: Child) -> Output {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let mut is_late = false;
+        while !is_late && child.try_wait().expect("looked").is_none() {
+            std::thread::sleep(Duration::from_millis(2));
+            is_late = Instant::now() > deadline;
+        }
+        if is_late {
+            child.kill().expect("sent");
+        }
+        let output = child.wait_with_output().expect("waited");
+        assert!(!is_late, "it did not end: {output:?}; log: {}", self.log());
+        output
     }
 
     /// Returns the service's process, if one runs.

@@ -115,6 +115,11 @@ fn config_starts_what_it_needs_and_prints_it() {
         &fs::metadata(&sealed.instance().paths().config).expect("there").permissions(),
     );
     assert_eq!(mode & 0o777, 0o600);
+    let mut command = sealed.command(&["svc", "config"]);
+    let device = fs::OpenOptions::new().write(true).open("/dev/full").expect("opened");
+    command.stdout(device);
+    let full = "time=T level=fatal msg=\"cannot write to standard output: No space left on device (os error 28)\"\n";
+    check(&sealed.finish(command), 1, full);
     sealed.run(&["svc", "stop"]);
     assert_ne!(sealed.run(&["svc", "config"]).stdout, ran.stdout, "new tokens for a new service");
 }
@@ -230,6 +235,25 @@ fn following_the_log_survives_a_new_service() {
     }
     follower.kill().expect("sent");
     follower.wait().expect("waited");
+}
+
+#[test]
+fn following_ends_when_nobody_reads_any_more() {
+    let sealed = Sealed::new();
+    sealed.run(&["svc", "start"]);
+    sealed.run(&["svc", "stop"]);
+    for has_more in [false, true] {
+        let mut command = sealed.command(&["svc", "log", "--follow"]);
+        let mut follower = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("rdd runs");
+        let mut lines = BufReader::new(follower.stdout.take().expect("piped")).lines();
+        assert!(lines.any(|line| line.expect("text").contains("has stopped")), "up to the log's last line");
+        drop(lines);
+        if has_more {
+            let log = fs::OpenOptions::new().append(true).open(sealed.instance().paths().stderr_log());
+            std::io::Write::write_all(&mut log.expect("opened"), b"more\n").expect("written");
+        }
+        assert!(sealed.ends(follower).status.success());
+    }
 }
 
 #[test]

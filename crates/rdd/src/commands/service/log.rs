@@ -7,7 +7,7 @@ use clap::Args;
 use rdd_host::logs::Follower;
 
 use crate::context::Context;
-use crate::output;
+use crate::output::{self, Reader};
 
 /// Arguments of `service log`.
 #[derive(Args, Debug)]
@@ -41,8 +41,15 @@ pub(crate) async fn print_log(path: &Path, follow: bool) -> anyhow::Result<()> {
         };
     }
     let mut follower = Follower::open(path).with_context(cannot_read)?;
+    // A log may be silent for hours in which nobody reads.
+    let mut gone = std::pin::pin!(output::reader_has_gone());
     loop {
-        let bytes = follower.next().await.with_context(cannot_read)?;
-        output::write(&bytes)?;
+        let bytes = tokio::select! {
+            bytes = follower.next() => bytes.with_context(cannot_read)?,
+            () = &mut gone => return Ok(()),
+        };
+        if output::write_on(&bytes)? == Reader::HasGone {
+            return Ok(());
+        }
     }
 }
