@@ -3,6 +3,7 @@
 //! After `k8s.io/kubectl/pkg/cmd/util/helpers.go` (`checkErr`, `StandardErrorMessage`).
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use rdd_api::{Reason, Status};
 
@@ -20,6 +21,16 @@ pub(crate) enum Failure {
     /// Anything else, told after `error: `.
     #[error("{0}")]
     Message(String),
+    /// What an installed kubectl can do and this cannot. [`Failure::located`] says how it reaches the same server.
+    #[error("{text}")]
+    Elsewhere {
+        /// What failed.
+        text: String,
+        /// What the hint begins with, as in `use -o wide, or `.
+        lead: &'static str,
+        /// The command.
+        words: String,
+    },
     /// A text that stands alone.
     #[error("{0}")]
     Verbatim(String),
@@ -82,6 +93,18 @@ impl Failure {
         }
     }
 
+    /// Adds the kubeconfig to a hint that needs one. It is spelled out because an installed kubectl would go by the
+    /// user's own configuration, to whatever cluster that names: so would `rdd kubectl`.
+    pub(crate) fn located(self, kubeconfig: &Path) -> Self {
+        match self {
+            Self::Elsewhere { text, lead, words } => {
+                let command = installed(kubeconfig);
+                Self::Message(format!("{text}\nhint: {lead}an installed kubectl: {command} {words}"))
+            }
+            other => other,
+        }
+    }
+
     /// Returns the server's answer, if that is what failed.
     pub(crate) fn status(&self) -> Option<&Status> {
         match self {
@@ -131,6 +154,16 @@ impl Failure {
             Self::Status { status, .. } => format!("Error from server ({}): {self}", status.reason.0),
             other => other.to_string(),
         }
+    }
+}
+
+/// Returns how to call an installed kubectl, so that a shell can read it.
+pub(crate) fn installed(kubeconfig: &Path) -> String {
+    let path = kubeconfig.display().to_string();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@".contains(c);
+    match path.chars().all(is_plain) {
+        true => format!("kubectl --kubeconfig {path}"),
+        false => format!("kubectl --kubeconfig '{}'", path.replace('\'', r"'\''")),
     }
 }
 

@@ -1,6 +1,7 @@
 //! pflag's and cobra's manners over clap: what they accept, and how they refuse.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
@@ -71,6 +72,16 @@ fn switches<'t>(tree: &'t clap::Command, args: &[OsString]) -> Vec<&'t str> {
     }
 }
 
+/// Returns the kubeconfig that the arguments name, however wrong the rest of them may be.
+pub(crate) fn kubeconfig(args: &[OsString]) -> Option<PathBuf> {
+    let mut words = args.iter().take_while(|word| *word != "--");
+    let found = words.find_map(|word| match word.to_str()?.strip_prefix("--kubeconfig")? {
+        "" => Some(None),
+        rest => rest.strip_prefix('=').map(|path| Some(PathBuf::from(path))),
+    })?;
+    found.or_else(|| words.next().map(PathBuf::from))
+}
+
 /// Ends because of the arguments: prints help if that was asked for, else says what is wrong.
 pub(crate) fn refuse(
     console: &Console,
@@ -133,8 +144,7 @@ pub(crate) fn refuse(
 fn unknown_command(tree: &clap::Command, word: &str, path: &str) -> Failure {
     let mut text = format!("unknown command \"{word}\" for \"{path}\"");
     if KUBECTL_ONLY.contains(&word) {
-        text.push_str(&format!("\nhint: 'rdd kubectl {word}' hands over to an installed kubectl, which has it"));
-        return Failure::message(text);
+        return Failure::Elsewhere { text, lead: "it is in ", words: format!("{word} …") };
     }
     let names = tree.get_subcommands().map(clap::Command::get_name).chain(KUBECTL_ONLY.iter().copied());
     let mut near: Vec<&str> = names.filter(|n| distance(word, n) <= 2 || n.starts_with(&word.to_lowercase())).collect();

@@ -44,10 +44,9 @@ pub(crate) async fn run(context: &Context, args: &ApiResourcesArgs) -> Result<()
     match args.output.as_str() {
         "" | "wide" | "name" => {}
         form @ ("json" | "yaml" | "kyaml") => {
-            return Err(Failure::message(format!(
-                "output format \"{form}\" is not supported\nhint: use -o wide, or 'rdd kubectl', which hands over to an \
-                 installed kubectl"
-            )));
+            let text = format!("output format \"{form}\" is not supported");
+            let words = format!("api-resources -o {form}");
+            return Err(Failure::Elsewhere { text, lead: "use -o wide, or ", words });
         }
         form => return Err(unknown_form(form, "json,kyaml,name,wide,yaml")),
     }

@@ -75,9 +75,8 @@ pub(crate) async fn run(context: &Context, args: &ApplyArgs) -> Result<(), Failu
         return Err(Failure::message("must specify one of -f and -k"));
     }
     if args.prune || args.force {
-        return Err(Failure::message(
-            "--prune and --force are not supported\nhint: 'rdd kubectl apply' hands over to an installed kubectl",
-        ));
+        let text = "--prune and --force are not supported".to_owned();
+        return Err(Failure::Elsewhere { text, lead: "use ", words: "apply …".to_owned() });
     }
     let dry_run = args.dry_run.mode(context)?;
     if args.server_side && dry_run == DryRun::Client {

@@ -121,10 +121,8 @@ impl PrintArgs {
                 None => Err(Failure::message("custom-columns-file format specified but no custom columns file given")),
             },
             "go-template" | "go-template-file" | "template" | "templatefile" | "jsonpath-as-json" => {
-                Err(Failure::message(format!(
-                    "output format \"{form}\" is not supported\nhint: use -o jsonpath=…, or 'rdd kubectl', which hands \
-                     over to an installed kubectl"
-                )))
+                let text = format!("output format \"{form}\" is not supported");
+                Err(Failure::Elsewhere { text, lead: "use -o jsonpath=…, or ", words: format!("… -o {form}") })
             }
             _ => Err(unknown_form(whole, known)),
         }
