@@ -182,13 +182,13 @@ pub(crate) fn normalize(answer: &Answer) -> Answer {
         (r"127\.0\.0\.1:\d+", "SERVER"),
         (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "UID"),
         (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "TIME"),
-        (r"(?m)( +)\d+s$", " AGE"),
-        (r"(?m) {2,}\d+s( {2,})", " AGE "),
+        (r"(?m)( +)(?:\d+m\d+s|\d+[ms])$", " AGE"),
+        (r"(?m) {2,}(?:\d+m\d+s|\d+[ms])( {2,})", " AGE "),
         (r"certificate-authority-data: \S+", "CA"),
         (r#""certificate-authority-data": "\S+""#, "CA"),
         (r#"resourceVersion"?: "\d+""#, "VERSION"),
         (r"edit-\S+\.yaml", "EDITED"),
-        (r"\b\d+s\b", "SPAN"),
+        (r"\b(?:\d+m\d+s|\d+s)\b", "SPAN"),
     ];
     let clean = |text: &str| {
         let mut text = text.to_owned();
