@@ -21,6 +21,8 @@ pub const KEEP_LOGS: &str = "RDD_KEEP_LOGS";
 pub const ACCEL: &str = "RDD_ACCEL";
 /// Set by a parent for the service it starts: the number of the inherited readiness pipe.
 pub const READY_FD: &str = "RDD_READY_FD";
+/// Set for the kubectl that `rdd kubectl` hands over to: how often that happened on the way to this process.
+pub const HAND_OVERS: &str = "RDD_HAND_OVERS";
 /// Any non-empty value keeps colours out of what is printed.
 pub const NO_COLOR: &str = "NO_COLOR";
 /// The home of the machine room. Set for hostagents.

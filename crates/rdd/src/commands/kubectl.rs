@@ -5,9 +5,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use rdd_host::environment;
 use rdd_host::process::Spawn;
 
 use crate::context::own_program;
+use crate::failure::Advised;
+
+/// How often kubectl may lead back here. Its plugins run kubectl, and that may be us; only a kubectl that is we, by a
+/// script or as a copy of us, goes on for ever.
+const MOST_HAND_OVERS: u32 = 8;
 
 /// Arguments of `kubectl`.
 #[derive(Args, Debug)]
@@ -25,7 +31,17 @@ pub(crate) fn run(args: &KubectlArgs) -> anyhow::Result<()> {
             "kubectl is not installed: no program of that name on PATH; install it, or use 'rdd ctl', which needs none"
         );
     };
-    let error = Spawn::new(&program).args(&args.args).exec();
+    let hand_overs = environment::get_text(environment::HAND_OVERS).and_then(|n| n.parse().ok()).unwrap_or(0);
+    if hand_overs >= MOST_HAND_OVERS {
+        let program = program.display();
+        return Err(Advised::new(
+            format!("{program} runs 'rdd kubectl', which hands over to {program} again"),
+            "put the kubectl that is meant before it on PATH, or use 'rdd ctl', which needs none",
+        )
+        .into());
+    }
+    let spawn = Spawn::new(&program).args(&args.args);
+    let error = spawn.env(environment::HAND_OVERS, (hand_overs + 1).to_string()).exec();
     Err(error).with_context(|| format!("cannot run {}", program.display()))
 }
 

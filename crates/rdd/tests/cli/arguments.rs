@@ -1,5 +1,7 @@
 //! Wrong usage, the instance, help and version.
 
+use std::process::Stdio;
+
 use crate::sealed::{Sealed, check};
 
 #[track_caller]
@@ -144,4 +146,34 @@ fn kubectl_gets_everything_as_it_is() {
     let path = std::env::join_paths([link.as_os_str(), sealed.home().as_os_str(), "/bin".as_ref()]);
     command.arg("--instance=x").env("PATH", path.expect("plain names"));
     assert_eq!(sealed.finish(command).stdout, "--instance=x\n");
+}
+
+#[test]
+fn a_kubectl_that_leads_back_here_is_told_from_one_whose_plugins_do() {
+    use std::os::unix::fs::PermissionsExt;
+    let sealed = Sealed::new();
+    let write = |script: &str| {
+        let path = sealed.path("kubectl");
+        std::fs::write(&path, script).expect("written");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("set");
+    };
+    let run = || {
+        let mut command = sealed.command(&["kubectl", "get"]);
+        let path = std::env::join_paths([sealed.home().as_os_str(), "/usr/bin".as_ref(), "/bin".as_ref()]);
+        command.env("PATH", path.expect("plain names")).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let output = sealed.ends(command.spawn().expect("rdd runs"));
+        let text =
+            |bytes| String::from_utf8(bytes).expect("text").replace(sealed.home().to_str().expect("text"), "HOME");
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let rdd = env!("CARGO_BIN_EXE_rdd");
+    write(&format!("#!/bin/sh\nexec {rdd} kubectl \"$@\"\n"));
+    let (code, _, stderr) = run();
+    assert_eq!(code, Some(1));
+    let why = "msg=\"HOME/kubectl runs 'rdd kubectl', which hands over to HOME/kubectl again\"\nhint: put the kubectl that is \
+               meant before it on PATH, or use 'rdd ctl', which needs none\n";
+    assert!(stderr.ends_with(why), "{stderr}");
+    // kubectl may run a plugin that runs kubectl, which may be us.
+    write(&format!("#!/bin/sh\ntest $1 = plugin || exec {rdd} kubectl plugin\necho done\n"));
+    assert_eq!(run(), (Some(0), "done\n".to_owned(), String::new()));
 }
