@@ -1,11 +1,17 @@
-//! What is done with the arguments before they are parsed: the program's name as a command, and
-//! `--instance` in first position.
+//! What is done with the arguments before they are parsed: the program's name as a command, `--instance` in first
+//! position, and a fence before what belongs to kubectl.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 /// Names of the program that are commands of it.
 const MULTICALL: [&str; 1] = ["kubectl"];
+
+/// Commands whose arguments are not ours to read.
+const RAW: [&str; 2] = ["ctl", "kubectl"];
+
+/// Our flags that may stand before a command. Each takes a value.
+pub(crate) const GLOBAL_FLAGS: [&str; 4] = ["--log-level", "--log_level", "--log-format", "--log_format"];
 
 /// The arguments, ready to be parsed.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,11 +25,12 @@ pub(crate) struct Arguments {
 /// Prepares the arguments, the program's name first.
 pub(crate) fn prepare(mut all: Vec<OsString>) -> Arguments {
     if let Some(command) = all.first().and_then(|program| multicall(program)) {
-        all.insert(1, command.into());
+        all.splice(1..1, [command.into(), "--".into()]);
         // What follows belongs to that command, `--instance` included.
         return Arguments { instance: None, rest: all };
     }
     let instance = take_instance(&mut all);
+    fence(&mut all);
     Arguments { instance, rest: all }
 }
 
@@ -33,6 +40,22 @@ fn multicall(program: &OsStr) -> Option<&'static str> {
     let name = Path::new(program).file_name()?.to_str()?;
     let stem = name.split('.').next()?;
     MULTICALL.into_iter().find(|command| *command == stem)
+}
+
+/// Says where the arguments of a command begin that gets them as they are.
+fn fence(all: &mut Vec<OsString>) {
+    let mut at = 1;
+    while let Some(word) = all.get(at).and_then(|word| word.to_str()) {
+        if RAW.contains(&word) {
+            all.insert(at + 1, "--".into());
+            return;
+        }
+        at += match word.split_once('=') {
+            None if GLOBAL_FLAGS.contains(&word) => 2,
+            Some((flag, _)) if GLOBAL_FLAGS.contains(&flag) => 1,
+            _ => return,
+        };
+    }
 }
 
 /// Takes `--instance` out of first position (control plane specification §1.1). Anywhere else it
@@ -94,9 +117,23 @@ mod tests {
     }
 
     #[test]
+    fn a_fence_before_what_is_not_ours() {
+        check(&["rdd", "ctl"], None, &["rdd", "ctl", "--"]);
+        check(&["rdd", "kubectl", "--", "x"], None, &["rdd", "kubectl", "--", "--", "x"]);
+        check(
+            &["rdd", "--instance=x", "--log-level", "ctl", "--log_format=json", "kubectl", "ctl"],
+            Some("x"),
+            &["rdd", "--log-level", "ctl", "--log_format=json", "kubectl", "--", "ctl"],
+        );
+        for not_ours in [&["rdd", "svc", "ctl"][..], &["rdd", "--version", "ctl"], &["rdd", "--log-level"]] {
+            check(not_ours, None, not_ours);
+        }
+    }
+
+    #[test]
     fn the_name_is_a_command() {
-        check(&["/usr/bin/kubectl", "--instance=x"], None, &["/usr/bin/kubectl", "kubectl", "--instance=x"]);
-        check(&["kubectl.rdd.exe", "get"], None, &["kubectl.rdd.exe", "kubectl", "get"]);
+        check(&["/usr/bin/kubectl", "--instance=x"], None, &["/usr/bin/kubectl", "kubectl", "--", "--instance=x"]);
+        check(&["kubectl.rdd.exe", "get"], None, &["kubectl.rdd.exe", "kubectl", "--", "get"]);
         check(&["kubectllike", "get"], None, &["kubectllike", "get"]);
     }
 }

@@ -201,3 +201,24 @@ fn describe(error: &clap::Error) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_global_flags_are_known_to_the_fence() {
+        let tree = command_tree(true);
+        let mut flags: Vec<String> = tree
+            .get_arguments()
+            .filter(|argument| argument.is_global_set())
+            .flat_map(|argument| argument.get_long_and_visible_aliases().into_iter().flatten())
+            .map(|name| format!("--{name}"))
+            .collect();
+        flags.extend(flags.clone().iter().map(|flag| flag.replacen("--log-", "--log_", 1)));
+        flags.sort();
+        let mut known = arguments::GLOBAL_FLAGS.map(str::to_owned);
+        known.sort();
+        assert_eq!(flags, known);
+    }
+}

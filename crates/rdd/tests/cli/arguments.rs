@@ -130,7 +130,13 @@ fn kubectl_gets_everything_as_it_is() {
     let fake = sealed.path("kubectl");
     std::fs::write(&fake, "#!/bin/sh\necho \"$@\"\nexit 7\n").expect("written");
     std::fs::set_permissions(&fake, std::fs::Permissions::from_mode(0o755)).expect("set");
-    for args in [&["kubectl", "get", "--help", "-o", "x", "--", "y"][..], &["--log-level=info", "kubectl", "get"]] {
+    for args in [
+        &["kubectl", "get", "--help", "-o", "x", "--", "y"][..],
+        &["--log-level=info", "kubectl", "get"],
+        &["kubectl", "--log-level=loud", "version"],
+        &["--log_format", "text", "--log-level", "info", "kubectl", "--log-format", "x", "--", "--log_level=y"],
+        &["kubectl", "--", "get"],
+    ] {
         let mut command = sealed.command(args);
         let path = std::env::join_paths([sealed.home().as_os_str(), "/usr/bin".as_ref(), "/bin".as_ref()]);
         command.env("PATH", path.expect("plain names"));

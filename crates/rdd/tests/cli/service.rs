@@ -133,6 +133,10 @@ fn ctl_starts_what_it_needs_and_hands_on_its_code() {
     let ran = sealed.run(&["ctl", "get", "configmap", "nothing"]);
     assert_eq!(ran.code, 1);
     assert_eq!(ran.stderr, "Error from server (NotFound): configmaps \"nothing\" not found\n");
+    // Flags that are ours elsewhere are kubectl's here.
+    let ran = sealed.run(&["ctl", "--log-level=loud", "version"]);
+    let unknown = "error: unknown flag: --log-level\nSee 'kubectl version --help' for usage.\n";
+    assert_eq!((ran.code, ran.stderr.as_str()), (1, unknown));
     // The service's own entry, as other programs read it.
     let path =
         ["ctl", "get", "configmap", "-n", "rdd-system", "rdd-controller-manager", "-o", "jsonpath={.data.embedded}"];
