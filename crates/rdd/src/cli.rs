@@ -178,7 +178,10 @@ fn describe(error: &clap::Error) -> String {
     let suggestion = match error.get(ContextKind::SuggestedSubcommand).or_else(|| error.get(ContextKind::SuggestedArg))
     {
         Some(ContextValue::String(name)) => format!(" (did you mean {name:?}?)"),
-        Some(ContextValue::Strings(names)) if !names.is_empty() => format!(" (did you mean {:?}?)", names[0]),
+        // The likeliest is the last.
+        Some(ContextValue::Strings(names)) => {
+            names.last().map(|name| format!(" (did you mean {name:?}?)")).unwrap_or_default()
+        }
         _ => String::new(),
     };
     match error.kind() {

@@ -18,6 +18,8 @@ fn wrong_usage_is_one_line_and_code_1() {
     check_fatal(&["svc", "stop", "--bar"], "unknown flag: --bar");
     check_fatal(&["svc", "stop", "-x"], "unknown shorthand flag: -x");
     check_fatal(&["frobnicate"], "unknown command \"frobnicate\"");
+    check_fatal(&["limavm", "strat"], "unknown command \"strat\" (did you mean \"start\"?)");
+    check_fatal(&["svc", "stauts"], "unknown command \"stauts\" (did you mean \"status\"?)");
     check_fatal(&["--log-level", "loud", "svc", "create"], "not a valid logrus Level: \"loud\"");
     check_fatal(&["--log-format", "xml", "svc", "create"], "invalid log format: \"xml\"");
     check_fatal(
