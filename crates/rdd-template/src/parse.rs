@@ -92,6 +92,11 @@ fn parse_yaml(text: &str) -> Result<Value, TemplateError> {
     }
     serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let (line, column) = error.location().map_or((1, 1), |at| (at.line(), at.column()));
+        // The one text that the parser asks for is a key: any value may be null.
+        if matches!(error.without_snippet(), serde_saphyr::Error::NullIntoString { .. }) {
+            let message = "a key must be a text; before this ':' it is empty or null".to_owned();
+            return TemplateError::Syntax { line, column, message };
+        }
         let message = error.without_snippet().to_string();
         let message = message.lines().next().unwrap_or_default();
         // The parser repeats the place, which is told already.

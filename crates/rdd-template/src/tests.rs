@@ -146,6 +146,10 @@ fn syntax_errors_have_a_place() {
             other => panic!("{text:?} gave {other:?}"),
         }
     }
+    for text in [": : :", "images: []\n: x", "a: {null: x}", "? \n: b", "~: b"] {
+        let error = parse(text).expect_err(text).to_string();
+        assert!(error.ends_with("a key must be a text; before this ':' it is empty or null"), "{text:?}: {error}");
+    }
     assert_eq!(
         parse("just words").expect_err("no mapping").to_string(),
         "the template must be a mapping, got \"just words\""
