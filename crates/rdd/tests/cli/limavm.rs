@@ -405,6 +405,25 @@ fn shells() {
 }
 
 #[test]
+fn a_namespace_is_checked_like_the_name() {
+    let (sealed, cluster) = served();
+    file(&sealed, "demo.lima", &template(&sealed, ""));
+    for name in ["a/b", "A", "a.b", "", "-"] {
+        let flag = format!("--namespace={name}");
+        let rule = "use at most 63 lower-case letters, digits and '-', with a letter or digit at both ends";
+        check(
+            &sealed.run(&["limavm", "create", "demo", "demo.lima", &flag]),
+            1,
+            &fatal(&format!("invalid namespace {name:?}: {rule}")),
+        );
+    }
+    let ran = sealed.run(&["limavm", "create", "demo", "demo.lima", "-n", "nowhere"]);
+    assert!(ran.stderr.contains(r#"namespaces \"nowhere\" not found"#), "{}", ran.stderr);
+    assert_eq!(cluster.limavm("demo"), None);
+    sealed.ends_clean();
+}
+
+#[test]
 fn an_unknown_vm_is_named() {
     let (sealed, _cluster) = served();
     for verb in ["start", "stop", "restart", "delete", "edit", "log", "shell"] {

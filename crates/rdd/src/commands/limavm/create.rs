@@ -58,6 +58,12 @@ pub(super) async fn run(args: &CreateArgs, context: &Context) -> anyhow::Result<
             args.name
         );
     }
+    if !is_namespace(&args.namespace) {
+        bail!(
+            "invalid namespace {:?}: use at most 63 lower-case letters, digits and '-', with a letter or digit at both ends",
+            args.namespace
+        );
+    }
     let text = read_template(&args.template)?;
     let vms = Vms::connect(context).await?;
     if let Some(there) = vms.look_up(&args.name).await? {
@@ -159,6 +165,11 @@ fn is_object_name(text: &str) -> bool {
         ends.iter().all(|end| end.is_some_and(good)) && bytes.iter().all(|b| good(b) || *b == b'-')
     };
     text.len() <= 253 && text.split('.').all(is_word)
+}
+
+/// Returns whether a namespace can have this name.
+fn is_namespace(text: &str) -> bool {
+    text.len() <= 63 && !text.contains('.') && is_object_name(text)
 }
 
 #[cfg(test)]
