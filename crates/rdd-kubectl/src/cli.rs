@@ -15,13 +15,7 @@ use crate::usage;
 
 /// Controls a control plane the way kubectl does.
 #[derive(Debug, Parser)]
-#[command(
-    name = "kubectl",
-    bin_name = "kubectl",
-    disable_version_flag = true,
-    disable_help_subcommand = true,
-    infer_long_args = false
-)]
+#[command(name = "kubectl", bin_name = "kubectl", disable_version_flag = true, infer_long_args = false)]
 struct Kubectl {
     #[command(flatten)]
     flags: GlobalArgs,
@@ -106,6 +100,18 @@ mod tests {
         let code = run_on(console, args, Path::new(kubeconfig));
         let text = |buffer: Buffer| String::from_utf8(buffer.0.borrow().clone()).expect("text");
         (code, text(out), text(err))
+    }
+
+    #[test]
+    fn help_is_a_command() {
+        for (words, same) in
+            [("help", "--help"), ("help get", "get --help"), ("help config view", "config view --help")]
+        {
+            let (code, help, err) = run_words(words, "/c");
+            assert_eq!((code, err.as_str()), (0, ""), "{words}");
+            assert_eq!(help, run_words(same, "/c").1, "{words}");
+        }
+        assert_eq!(run_words("help nonsense", "/c").0, 1);
     }
 
     /// Who follows a hint must not end up on the cluster that his own configuration names.
