@@ -341,6 +341,24 @@ fn a_log_is_followed_from_its_beginning() {
     sealed.ends_clean();
 }
 
+#[test]
+fn a_log_starts_no_service() {
+    let sealed = Sealed::new();
+    for args in [&["limavm", "log", "nobody"][..], &["limavm", "log", "-f", "nobody"]] {
+        check(
+            &sealed.run(args),
+            1,
+            &(fatal(r#"there is no log of a LimaVM "nobody""#)
+                + "hint: 'rdd limavm start nobody' starts the VM and with it the log\n"),
+        );
+        assert_eq!(fs::read_dir(sealed.home()).expect("listed").count(), 0);
+    }
+    // The same if there is a control plane that does not run.
+    check(&sealed.run(&["svc", "create"]), 0, "");
+    assert_eq!(sealed.run(&["limavm", "log", "nobody"]).code, 1);
+    assert!(sealed.service().is_none());
+}
+
 /// Runs `limavm edit demo` with an editor that runs a line of shell; its `$1` is the file.
 fn edit(sealed: &Sealed, script: &str) -> Ran {
     let editor: PathBuf = sealed.path("editor");
