@@ -25,6 +25,8 @@ pub const READY_FD: &str = "RDD_READY_FD";
 pub const HAND_OVERS: &str = "RDD_HAND_OVERS";
 /// Any non-empty value keeps colours out of what is printed.
 pub const NO_COLOR: &str = "NO_COLOR";
+/// The kind of terminal. One that is `dumb` gets no escape sequences.
+pub const TERM: &str = "TERM";
 /// The home of the machine room. Set for hostagents.
 pub const LIMA_HOME: &str = "LIMA_HOME";
 /// The user's home directory.

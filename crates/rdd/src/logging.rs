@@ -139,7 +139,7 @@ impl Logger {
     /// Makes a logger for standard error as it is now.
     pub(crate) fn new(level: Level, format: Format) -> Logger {
         let is_terminal = std::io::stderr().is_terminal();
-        let has_colour = is_terminal && environment::get(environment::NO_COLOR).is_none();
+        let has_colour = obeys_escapes();
         Logger { level, format, is_terminal, has_colour, begin: Instant::now() }
     }
 
@@ -207,6 +207,16 @@ impl Logger {
         line.push('\n');
         line
     }
+}
+
+/// Returns whether standard error is a terminal that obeys escape sequences, and people want them.
+pub(crate) fn obeys_escapes() -> bool {
+    let term = environment::get_text(environment::TERM);
+    wants_escapes(std::io::stderr().is_terminal(), term.as_deref(), environment::get(environment::NO_COLOR).is_some())
+}
+
+fn wants_escapes(is_terminal: bool, term: Option<&str>, is_colourless: bool) -> bool {
+    is_terminal && term != Some("dumb") && !is_colourless
 }
 
 /// One line in one piece, so that lines of several threads do not mix. A reader that has gone is no
@@ -342,6 +352,14 @@ mod tests {
         assert_eq!(plain, "INFO[0000] hello\n");
         let plain = logger(Format::Text, false).render(Level::Fatal, "plain-._/@^+9", &[], "T");
         assert_eq!(plain, "time=\"T\" level=fatal msg=plain-._/@^+9\n");
+    }
+
+    #[test]
+    fn escapes_are_for_terminals_that_obey_them() {
+        assert!(wants_escapes(true, Some("xterm"), false) && wants_escapes(true, None, false));
+        assert!(!wants_escapes(true, Some("dumb"), false));
+        assert!(!wants_escapes(true, Some("xterm"), true));
+        assert!(!wants_escapes(false, Some("xterm"), false));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Waiting for a VM: until it is on, off, restarted or gone.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 
 use anyhow::anyhow;
 use rdd_api::Condition;
@@ -10,6 +10,7 @@ use rdd_daemon::{Deadline, DeadlineExceeded};
 
 use super::api::{Seen, Vm, Vms};
 use crate::failure::Advised;
+use crate::logging::obeys_escapes;
 
 /// Waits until the VM runs. `before` is how it stood before it was asked to.
 pub(super) async fn running(vms: &Vms, before: &Vm, vm: &Vm, deadline: Deadline) -> anyhow::Result<()> {
@@ -107,7 +108,7 @@ fn failure(vm: &Vm) -> Option<&Condition> {
     failed(CREATED).or_else(|| failed(RUNNING))
 }
 
-/// What happens meanwhile, on a terminal only: one line, written over.
+/// What happens meanwhile, on a terminal that can write over a line.
 struct Progress {
     is_shown: bool,
     last: String,
@@ -115,7 +116,7 @@ struct Progress {
 
 impl Progress {
     fn new() -> Self {
-        Progress { is_shown: std::io::stderr().is_terminal(), last: String::new() }
+        Progress { is_shown: obeys_escapes(), last: String::new() }
     }
 
     fn show(&mut self, vm: &Vm) {
