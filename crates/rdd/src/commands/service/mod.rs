@@ -12,6 +12,7 @@ mod stop;
 
 use clap::Subcommand;
 pub(crate) use log::print_log;
+pub(crate) use start::{Timeout, parse_timeout};
 
 use super::block_on;
 use crate::context::Context;
@@ -68,7 +69,7 @@ impl ServiceCommand {
 }
 
 /// Reads a truth value, as flags of the original take it.
-fn parse_bool(text: &str) -> Result<bool, String> {
+pub(crate) fn parse_bool(text: &str) -> Result<bool, String> {
     crate::context::parse_bool(text).ok_or_else(|| format!("{text:?} is neither true nor false"))
 }
 

@@ -46,9 +46,9 @@ pub(crate) async fn run(args: &StartArgs, context: &Context) -> anyhow::Result<(
 
 /// A limit, in a shape that does not look like a missing argument to clap.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Timeout(pub(super) Limit);
+pub(crate) struct Timeout(pub(crate) Limit);
 
 /// Reads a timeout.
-pub(super) fn parse_timeout(text: &str) -> Result<Timeout, String> {
+pub(crate) fn parse_timeout(text: &str) -> Result<Timeout, String> {
     parse_limit(text).map(Timeout)
 }
