@@ -4,7 +4,6 @@
 //! |---|---|
 //! | 0 | done |
 //! | 1 | any other failure, wrong usage included |
-//! | 3 | the API refused a write |
 //! | 4 | a deadline passed |
 //! | n | the code of a command that was run for the user |
 
@@ -12,11 +11,6 @@ use rdd_daemon::{
     DeadlineExceeded, DeleteError, EnsureError, ORPHANS_HINT, PeerError, ResidenceError, SILENT_HINT, ServeError,
     SettingsError, StartError, StopError,
 };
-
-/// A write that the API refused: exit code 3. Put it into the chain of an error.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct Refused(pub(crate) String);
 
 /// A failure together with what to do about it, where the command knows that better than this file.
 #[derive(Debug, thiserror::Error)]
@@ -60,17 +54,10 @@ pub(crate) struct Verdict {
 
 /// Judges a failure.
 pub(crate) fn judge(error: &anyhow::Error) -> Verdict {
-    let find = |test: fn(&(dyn std::error::Error + 'static)) -> bool| error.chain().any(test);
     if let Some(Exit(code)) = error.downcast_ref::<Exit>() {
         return Verdict { code: *code, is_fatal: false, message: None, hint: None };
     }
-    let code = if find(|cause| cause.is::<DeadlineExceeded>()) {
-        4
-    } else if find(|cause| cause.is::<Refused>()) {
-        3
-    } else {
-        1
-    };
+    let code = if error.chain().any(|cause| cause.is::<DeadlineExceeded>()) { 4 } else { 1 };
     Verdict { code, is_fatal: code == 1, message: Some(message(error)), hint: advice(error) }
 }
 
@@ -150,7 +137,6 @@ mod tests {
         assert_eq!(verdict.message.as_deref(), Some("timed out waiting for it: context deadline exceeded"));
         assert_eq!(judge(&anyhow::anyhow!("plain")).code, 1);
         assert!(judge(&anyhow::anyhow!("plain")).is_fatal);
-        assert_eq!(judge(&anyhow::Error::new(Refused("no".into()))).code, 3);
         assert_eq!(
             judge(&anyhow::Error::new(Exit(130))),
             Verdict { code: 130, is_fatal: false, message: None, hint: None }
