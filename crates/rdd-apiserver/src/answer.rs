@@ -1,7 +1,7 @@
 //! An answer before it is HTTP: a code, headers, and bytes or a stream.
 //!
 //! Handlers make answers; [`Answer::into_response`] adds what every response has and compresses
-//! what is long.
+//! what is long, piece by piece.
 
 use std::collections::HashSet;
 
@@ -13,9 +13,9 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use rdd_api::Status;
 use serde_json::Value;
-use tokio::io::AsyncReadExt;
 
 use crate::negotiate::{Agreed, Encoding};
+use crate::pieces::Pieces;
 
 /// Bodies from this size on are compressed for clients that take it, as upstream does.
 const COMPRESS_FROM: usize = 128 * 1024;
@@ -38,6 +38,8 @@ pub(crate) struct Answer {
 pub(crate) enum Content {
     /// All of it.
     Whole(Bytes),
+    /// A text that may be long, made while it is sent.
+    Pieces(Pieces),
     /// What comes as it happens.
     Stream(Body),
 }
@@ -65,7 +67,7 @@ impl Answer {
     pub(crate) fn value(code: u16, value: &Value, agreed: Agreed) -> Self {
         match agreed.encoding {
             Encoding::Json => Self::json(code, value, agreed.pretty),
-            Encoding::Yaml => Self::bytes(code, "application/yaml", rdd_schema::yaml::print(value)),
+            Encoding::Yaml => Self::bytes(code, agreed.encoding.content_type(), rdd_schema::yaml::print(value)),
         }
     }
 
@@ -84,6 +86,11 @@ impl Answer {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         Self { code: 200, headers, body: Content::Stream(body) }
+    }
+
+    /// Makes an answer of a text in pieces.
+    pub(crate) fn pieces(content_type: &'static str, pieces: Pieces) -> Self {
+        Self { body: Content::Pieces(pieces), ..Self::bytes(200, content_type, Bytes::new()) }
     }
 
     /// Adds a header.
@@ -127,19 +134,22 @@ impl Answer {
         let Self { code, mut headers, body } = self;
         headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
         let body = match body {
-            Content::Stream(body) => body,
-            Content::Whole(mut bytes) => {
-                if bytes.len() >= COMPRESS_FROM && takes_gzip(request) {
-                    bytes = gzip(&bytes).await;
-                    headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-                    headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
-                }
-                if code != 304 && code != 204 {
-                    headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
-                }
-                if method == Method::HEAD { Body::empty() } else { Body::from(bytes) }
-            }
+            Content::Stream(body) => Ok(body),
+            Content::Whole(bytes) if bytes.len() < COMPRESS_FROM || !takes_gzip(request) => Err(bytes),
+            Content::Whole(bytes) => Ok(compress(&mut headers, Pieces::of(bytes))),
+            Content::Pieces(pieces) => match pieces.whole_below(COMPRESS_FROM).await {
+                Ok(bytes) => Err(bytes),
+                Err(pieces) if takes_gzip(request) => Ok(compress(&mut headers, pieces)),
+                Err(pieces) => Ok(pieces.into_body()),
+            },
         };
+        let body = body.unwrap_or_else(|bytes| {
+            if code != 304 && code != 204 {
+                headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+            }
+            Body::from(bytes)
+        });
+        let body = if method == Method::HEAD { Body::empty() } else { body };
         let mut response = Response::new(body);
         *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         *response.headers_mut() = headers;
@@ -169,12 +179,11 @@ fn takes_gzip(request: &HeaderMap) -> bool {
     })
 }
 
-async fn gzip(bytes: &Bytes) -> Bytes {
-    let level = async_compression::Level::Fastest;
-    let mut encoder = async_compression::tokio::bufread::GzipEncoder::with_quality(bytes.as_ref(), level);
-    let mut out = Vec::with_capacity(bytes.len() / 4);
-    encoder.read_to_end(&mut out).await.expect("memory reads and writes");
-    out.into()
+/// Compresses a text while it is sent; its length is then known only at the end.
+fn compress(headers: &mut HeaderMap, pieces: Pieces) -> Body {
+    headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
+    pieces.into_gzip_body()
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::documents::Cache;
 use crate::health::Readiness;
 use crate::metrics::Metrics;
+use crate::pieces::Printers;
 use crate::server::ApiServer;
 use crate::shared::Shared;
 use crate::version::VersionInfo;
@@ -169,6 +170,7 @@ impl Builder {
             readiness: self.readiness,
             metrics: Metrics::default(),
             documents: Cache::default(),
+            printers: Printers::default(),
             stop: CancellationToken::new(),
         };
         Ok(ApiServer::new(Arc::new(shared), store))

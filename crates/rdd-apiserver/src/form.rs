@@ -1,5 +1,7 @@
 //! The forms of an object that clients ask for: itself, metadata only, or a table row.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use rdd_api::Status;
 use rdd_registry::Version;
@@ -53,23 +55,36 @@ impl Form {
         }
     }
 
-    /// Returns a list's form: `metadata` is the list's.
-    pub(crate) fn list(&self, items: &[&Value], metadata: Value) -> Result<Value, Status> {
+    /// Returns a list's form without items, and the field in which they belong. `plain` is the list itself: kind, API
+    /// version and metadata.
+    pub(crate) fn envelope(&self, mut plain: Value) -> Result<(Value, &'static str), Status> {
         match self.transform {
-            Transform::None => Ok(json!({"metadata": metadata, "items": items})),
-            Transform::Table(meta) => Ok(self.table(meta, items, metadata, true)),
-            Transform::PartialList(meta) => {
-                let items: Vec<Value> = items.iter().map(|item| partial(item, meta)).collect();
-                Ok(json!({
-                    "kind": "PartialObjectMetadataList", "apiVersion": format!("meta.k8s.io/{meta}"),
-                    "metadata": metadata, "items": items,
-                }))
+            Transform::None => {
+                plain["items"] = json!([]);
+                Ok((plain, "items"))
             }
+            Transform::Table(meta) => Ok((self.table(meta, &[], plain["metadata"].take(), true), "rows")),
+            Transform::PartialList(meta) => Ok((
+                json!({
+                    "kind": "PartialObjectMetadataList", "apiVersion": format!("meta.k8s.io/{meta}"),
+                    "metadata": plain["metadata"].take(), "items": [],
+                }),
+                "items",
+            )),
             Transform::Partial(_) => Err(Status::new(
                 406,
                 rdd_api::Reason::NOT_ACCEPTABLE,
                 "you requested PartialObjectMetadata, but the requested object is a list",
             )),
+        }
+    }
+
+    /// Returns what stands in a list's form for one object.
+    pub(crate) fn item<'a>(&self, object: &'a Value) -> Cow<'a, Value> {
+        match self.transform {
+            Transform::None => Cow::Borrowed(object),
+            Transform::Table(meta) => Cow::Owned(self.row(meta, object)),
+            Transform::Partial(meta) | Transform::PartialList(meta) => Cow::Owned(partial(object, meta)),
         }
     }
 

@@ -15,6 +15,16 @@ pub(crate) enum Encoding {
     Yaml,
 }
 
+impl Encoding {
+    /// Returns the media type.
+    pub(crate) fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Yaml => "application/yaml",
+        }
+    }
+}
+
 /// The form that objects are turned into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Transform {

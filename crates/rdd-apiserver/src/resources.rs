@@ -12,10 +12,15 @@ use crate::answer::Answer;
 use crate::body;
 use crate::call::Call;
 use crate::form::{Form, Include};
+use crate::listing::Listing;
 use crate::negotiate::{self, Agreed, Encoding, Transform};
+use crate::pieces::Pieces;
 use crate::query::Query;
 use crate::request_info::ResourcePath;
 use crate::{review_kinds, reviews, watch_stream};
+
+/// Up to about this many bytes YAML is printed where it is asked for, in well under 10 ms.
+const QUICK_YAML: usize = 64 * 1024;
 
 /// Answers a request for API objects.
 pub(crate) async fn handle(call: &Call, sent: Body, path: &ResourcePath, verb: &str) -> Result<Answer, Status> {
@@ -41,12 +46,12 @@ pub(crate) async fn handle(call: &Call, sent: Body, path: &ResourcePath, verb: &
     };
     let answer = match verb {
         "get" => get(call, &target, agreed, &form).await,
-        "list" => list(call, &target, agreed, &form).await,
+        "list" => list(call, &target, agreed, form).await,
         "watch" => watch(call, path, &target, agreed, form).await,
         "create" | "update" => write(call, sent, &target, verb, agreed, &form).await,
         "patch" => patch(call, sent, &target, agreed, &form).await,
         "delete" => delete(call, sent, &target, agreed, &form).await,
-        _ => delete_collection(call, sent, &target, agreed, &form).await,
+        _ => delete_collection(call, sent, &target, agreed, form).await,
     };
     // Also with a refusal, as upstream: who writes at an old version should hear of it before it works.
     Ok(answer.unwrap_or_else(|status| Answer::status(&status)).with_warnings(&deprecated))
@@ -113,12 +118,12 @@ fn offers(target: &Target, subresource: &str, verb: &str) -> Result<bool, Status
 async fn get(call: &Call, target: &Target, agreed: Agreed, form: &Form) -> Result<Answer, Status> {
     let revision = call.query.get("resourceVersion").unwrap_or_default();
     let object = call.shared.verbs.get_not_older(target, revision).await?;
-    one(200, &object, agreed, form)
+    one(call, 200, &object, agreed, form).await
 }
 
-async fn list(call: &Call, target: &Target, agreed: Agreed, form: &Form) -> Result<Answer, Status> {
+async fn list(call: &Call, target: &Target, agreed: Agreed, form: Form) -> Result<Answer, Status> {
     let found = call.shared.verbs.list(target, &list_options(&call.query)?).await?;
-    many(target, &found, agreed, form)
+    many(call, target, found, agreed, form)
 }
 
 async fn watch(
@@ -153,12 +158,8 @@ async fn watch(
         clock: call.shared.verbs.clock().clone(),
         told_columns: false,
     };
-    let content_type = match agreed.encoding {
-        Encoding::Json => "application/json",
-        Encoding::Yaml => "application/yaml",
-    };
     let body = watch_stream::body(events, writer, call.shared.clone(), call.stop.clone());
-    Ok(Answer::stream(content_type, body))
+    Ok(Answer::stream(agreed.encoding.content_type(), body))
 }
 
 async fn write(
@@ -180,7 +181,7 @@ async fn write(
         "create" => verbs.create(&call.caller, target, decoded.value, &options).await?,
         _ => verbs.update(&call.caller, target, decoded.value, &options).await?,
     };
-    wrote(&written, agreed, form)
+    wrote(call, &written, agreed, form).await
 }
 
 async fn patch(call: &Call, sent: Body, target: &Target, agreed: Agreed, form: &Form) -> Result<Answer, Status> {
@@ -188,14 +189,14 @@ async fn patch(call: &Call, sent: Body, target: &Target, agreed: Agreed, form: &
     let bytes = body::read(sent).await?;
     let patch = body::patch(&call.headers, &bytes, target.kind.custom.is_some(), &call.query)?;
     let written = call.shared.verbs.patch(&call.caller, target, patch, &options).await?;
-    wrote(&written, agreed, form)
+    wrote(call, &written, agreed, form).await
 }
 
 async fn delete(call: &Call, sent: Body, target: &Target, agreed: Agreed, form: &Form) -> Result<Answer, Status> {
     let bytes = body::read(sent).await?;
     let options = body::delete_options(&call.headers, &bytes, &call.query)?;
     match call.shared.verbs.delete(&call.caller, target, &options).await? {
-        Deleted::Object(object) => one(200, &object, agreed, form),
+        Deleted::Object(object) => one(call, 200, &object, agreed, form).await,
         Deleted::Gone { name, uid } => {
             let status = Status::deleted(&target.kind.group_resource(), &name, &uid);
             Ok(Answer::value(200, &status, agreed))
@@ -208,28 +209,37 @@ async fn delete_collection(
     sent: Body,
     target: &Target,
     agreed: Agreed,
-    form: &Form,
+    form: Form,
 ) -> Result<Answer, Status> {
     let list = list_options(&call.query)?;
     let bytes = body::read(sent).await?;
     let options = body::delete_options(&call.headers, &bytes, &call.query)?;
     let deleted = call.shared.verbs.delete_collection(&call.caller, target, &options, &list).await?;
-    many(target, &deleted, agreed, form)
+    many(call, target, deleted, agreed, form)
 }
 
-fn one(code: u16, object: &Object, agreed: Agreed, form: &Form) -> Result<Answer, Status> {
+async fn one(call: &Call, code: u16, object: &Object, agreed: Agreed, form: &Form) -> Result<Answer, Status> {
+    if agreed.encoding == Encoding::Yaml && is_heavy(std::iter::once(&**object)) {
+        let (object, form) = (object.clone(), form.clone());
+        let print = move || value(code, &object, agreed, &form);
+        return call.shared.printers.run(print).await;
+    }
+    value(code, object, agreed, form)
+}
+
+fn value(code: u16, object: &Object, agreed: Agreed, form: &Form) -> Result<Answer, Status> {
     if agreed.transform == Transform::None {
         return Ok(Answer::value(code, object, agreed));
     }
     Ok(Answer::value(code, &form.one(object)?, agreed))
 }
 
-fn wrote(written: &Written, agreed: Agreed, form: &Form) -> Result<Answer, Status> {
+async fn wrote(call: &Call, written: &Written, agreed: Agreed, form: &Form) -> Result<Answer, Status> {
     let code = if written.created { 201 } else { 200 };
-    Ok(one(code, &written.object, agreed, form)?.with_warnings(&written.warnings))
+    Ok(one(call, code, &written.object, agreed, form).await?.with_warnings(&written.warnings))
 }
 
-fn many(target: &Target, list: &List, agreed: Agreed, form: &Form) -> Result<Answer, Status> {
+fn many(call: &Call, target: &Target, list: List, agreed: Agreed, form: Form) -> Result<Answer, Status> {
     let mut metadata = json!({"resourceVersion": list.revision.to_string()});
     if !list.continue_token.is_empty() {
         metadata["continue"] = json!(list.continue_token);
@@ -238,33 +248,29 @@ fn many(target: &Target, list: &List, agreed: Agreed, form: &Form) -> Result<Ans
         }
     }
     let api_version = target.kind.api_version(&target.version);
-    if agreed.transform == Transform::None && agreed.encoding == Encoding::Json && !agreed.pretty {
-        return Ok(Answer::bytes(200, "application/json", list_json(target, &api_version, &metadata, &list.items)));
-    }
-    let items: Vec<&Value> = list.items.iter().map(|object| &**object).collect();
-    let mut value = form.list(&items, metadata)?;
-    if agreed.transform == Transform::None {
-        value["kind"] = json!(target.kind.list_kind);
-        value["apiVersion"] = json!(api_version);
-    }
-    Ok(Answer::value(200, &value, agreed))
+    let plain = json!({"kind": target.kind.list_kind, "apiVersion": api_version, "metadata": metadata});
+    let is_slow = agreed.encoding == Encoding::Yaml && is_heavy(list.items.iter().map(|object| &**object));
+    let listing = Listing::new(form, agreed, plain, list.items)?;
+    let pieces = if is_slow { Pieces::slow(listing, call.shared.printers.clone()) } else { Pieces::quick(listing) };
+    Ok(Answer::pieces(agreed.encoding.content_type(), pieces))
 }
 
-/// Prints a list without building it as one value.
-fn list_json(target: &Target, api_version: &str, metadata: &Value, items: &[Object]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(256 + items.len() * 512);
-    let head = json!({"kind": target.kind.list_kind, "apiVersion": api_version, "metadata": metadata}).to_string();
-    out.extend_from_slice(head.trim_end_matches('}').as_bytes());
-    // `metadata` comes last in the head, and its brace went with the head's.
-    out.extend_from_slice(b"},\"items\":[");
-    for (place, item) in items.iter().enumerate() {
-        if place > 0 {
-            out.push(b',');
+/// Returns whether values are too large together for printing YAML on a thread that others wait for.
+fn is_heavy<'a>(values: impl Iterator<Item = &'a Value>) -> bool {
+    // Each value takes at least one byte, so the walk ends.
+    fn spend(value: &Value, left: usize) -> Option<usize> {
+        let left = left.checked_sub(1)?;
+        match value {
+            Value::String(text) => left.checked_sub(text.len()),
+            Value::Array(items) => items.iter().try_fold(left, |left, item| spend(item, left)),
+            Value::Object(map) => {
+                map.iter().try_fold(left, |left, (key, value)| spend(value, left.checked_sub(key.len())?))
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => Some(left),
         }
-        serde_json::to_writer(&mut out, &**item).expect("a JSON value prints");
     }
-    out.extend_from_slice(b"]}\n");
-    out
+    let mut values = values;
+    values.try_fold(QUICK_YAML, |left, value| spend(value, left)).is_none()
 }
 
 fn list_options(query: &Query) -> Result<ListOptions, Status> {

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::documents::{Cache, Documents};
 use crate::health::Readiness;
 use crate::metrics::Metrics;
+use crate::pieces::Printers;
 use crate::version::VersionInfo;
 
 /// What all requests share.
@@ -20,6 +21,7 @@ pub(crate) struct Shared {
     pub(crate) readiness: Readiness,
     pub(crate) metrics: Metrics,
     pub(crate) documents: Cache,
+    pub(crate) printers: Printers,
     /// Cancelled when the server stops: watches end, listeners close.
     pub(crate) stop: CancellationToken,
 }

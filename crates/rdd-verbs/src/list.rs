@@ -14,6 +14,10 @@ use crate::selection::Selection;
 use crate::verbs::{Verbs, key, prefix};
 use crate::view;
 
+/// After about so many bytes of stored objects a list gives way to other requests. An object counts a thousandth at
+/// least, as also looking at it costs something.
+const TURN: usize = 128 * 1024;
+
 const TOO_OLD: &str = "The resourceVersion for the provided list is too old.";
 
 const CONTINUE_TOO_OLD: &str = "The provided continue parameter is too old to display a consistent list result. You can \
@@ -101,11 +105,11 @@ impl Verbs {
             list.items.extend(entry.map(|e| view(&e)).filter(|o| selection.covers(o)));
             return Ok(list);
         }
-        self.fill(&mut list, &snapshot, &selection, target, limit, after.as_deref());
+        self.fill(&mut list, &snapshot, &selection, target, limit, after.as_deref()).await;
         Ok(list)
     }
 
-    fn fill(
+    async fn fill(
         &self,
         list: &mut List,
         snapshot: &Snapshot,
@@ -117,8 +121,14 @@ impl Verbs {
         let Some(version) = target.kind.version(&target.version) else { return };
         let everything = selection.is_everything();
         let mut last = None;
+        let mut turn = 0;
         let mut entries = snapshot.range(&selection.prefix(), after);
         for entry in entries.by_ref() {
+            turn += entry.bytes.len().max(TURN / 1000);
+            if turn > TURN {
+                turn = 0;
+                tokio::task::yield_now().await;
+            }
             if !selection.may_cover(&entry.key) {
                 continue;
             }
