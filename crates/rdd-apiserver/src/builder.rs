@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::documents::Cache;
 use crate::health::Readiness;
+use crate::in_flight::{InFlight, Limits};
 use crate::metrics::Metrics;
 use crate::pieces::Printers;
 use crate::server::ApiServer;
@@ -51,6 +52,7 @@ pub struct Builder {
     namespaces: Vec<String>,
     readiness: Readiness,
     version: VersionInfo,
+    limits: Limits,
     clock: Arc<dyn Clock>,
 }
 
@@ -65,6 +67,7 @@ impl Default for Builder {
             namespaces: Vec::new(),
             readiness: Readiness::default(),
             version: VersionInfo::default(),
+            limits: Limits::default(),
             clock: Arc::new(SystemClock),
         }
     }
@@ -135,6 +138,13 @@ impl Builder {
         self
     }
 
+    /// Says how many requests are answered at a time; more are refused with 429.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
     /// Takes the time from this clock.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
@@ -171,6 +181,7 @@ impl Builder {
             metrics: Metrics::default(),
             documents: Cache::default(),
             printers: Printers::default(),
+            in_flight: InFlight::new(self.limits),
             stop: CancellationToken::new(),
         };
         Ok(ApiServer::new(Arc::new(shared), store))

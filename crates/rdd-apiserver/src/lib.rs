@@ -33,6 +33,7 @@ mod documents;
 mod form;
 mod health;
 mod impersonate;
+mod in_flight;
 mod listing;
 mod metrics;
 mod negotiate;
@@ -54,6 +55,7 @@ mod watch_stream;
 
 pub use builder::{Builder, StartError};
 pub use health::Readiness;
+pub use in_flight::Limits;
 pub use rdd_auth::UserInfo;
 pub use serve::ServeError;
 pub use server::ApiServer;

@@ -20,8 +20,10 @@ use crate::request_info::{self, ResourcePath, Route};
 use crate::shared::Shared;
 use crate::{impersonate, paths, resources};
 
-/// How long a request that is no watch may take.
+/// How long a request may take, and a watch to begin.
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a write may take. What deletes a collection makes many.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(34);
 const AUDIT_ID: &str = "audit-id";
 
 /// What is known about the other end before the request is read.
@@ -61,24 +63,50 @@ pub(crate) async fn handle(
         uri: parts.uri,
         stop,
     };
+    let allowed = allowed(verb, &call.query);
     let work = AssertUnwindSafe(answer(call, body, peer, route, verb)).catch_unwind();
-    let answer = match tokio::time::timeout(TIMEOUT, work).await {
-        Ok(Ok(Ok(answer))) => answer,
-        Ok(Ok(Err(status))) => Answer::status(&status),
-        Ok(Err(_)) => {
-            tracing::error!(%method, resource, "a handler panicked");
-            Answer::status(&Status::internal("this request caused apiserver to panic. Look in the logs for details"))
-        }
-        Err(_) => {
-            let message = "Timeout: request did not complete within the allotted timeout";
-            Answer::status(&Status::new(504, Reason::TIMEOUT, message))
-        }
+    let answer = match allowed {
+        Err(status) => Answer::status(&status),
+        Ok(allowed) => match tokio::time::timeout(allowed, work).await {
+            Ok(Ok(Ok(answer))) => answer,
+            Ok(Ok(Err(status))) => Answer::status(&status),
+            Ok(Err(_)) => {
+                tracing::error!(%method, resource, "a handler panicked");
+                let cause = "this request caused apiserver to panic. Look in the logs for details";
+                Answer::status(&Status::internal(cause))
+            }
+            Err(_) => Answer::status(&Status::new(504, Reason::TIMEOUT, timeout_message(verb))),
+        },
     };
     let mut response = answer.into_response(&method, &headers).await;
     response.headers_mut().insert(AUDIT_ID, audit_id);
     shared.metrics.finished(verb, &resource, response.status().as_u16());
     drop(going);
     response
+}
+
+fn is_write(verb: &str) -> bool {
+    matches!(verb, "create" | "update" | "patch" | "delete")
+}
+
+/// Returns how long a request may take: as long as the client waits, and no longer than the server wants to.
+fn allowed(verb: &str, query: &Query) -> Result<Duration, Status> {
+    let most = if is_write(verb) { WRITE_TIMEOUT } else { TIMEOUT };
+    if verb == "watch" {
+        return Ok(most);
+    }
+    let wanted = query
+        .duration("timeout")
+        .map_err(|problem| Status::bad_request(format!("invalid timeout specified in the request URL - {problem}")))?;
+    Ok(wanted.filter(|wanted| !wanted.is_zero()).map_or(most, |wanted| wanted.min(most)))
+}
+
+fn timeout_message(verb: &str) -> &'static str {
+    if is_write(verb) {
+        "Timeout: request did not complete within requested timeout - context deadline exceeded"
+    } else {
+        "Timeout: request did not complete within the allotted timeout"
+    }
 }
 
 /// Returns the verb, and the resource for metrics: only if it is served, as everything else that people make up would
@@ -111,6 +139,7 @@ async fn answer(mut call: Call, body: Body, peer: Peer, route: Route, verb: &'st
     let user = authenticate(&call, peer)?;
     let authorizer = call.shared.authorizer.clone();
     let user = impersonate::user(&call.headers, user, authorizer.as_ref()).await?;
+    let _place = call.shared.in_flight.begin(verb)?;
     let access = access(&route, verb, &call.query);
     if let Decision::Deny { reason } = authorizer.authorize(&user, &access).await {
         return Err(denied(&user, &access, &reason));
@@ -180,5 +209,33 @@ fn denied(user: &UserInfo, access: &AccessRequest, reason: &str) -> Status {
                 format!("User \"{who}\" cannot {verb} resource \"{full}\" in API group \"{group}\" {place}{reason}");
             Status::forbidden(&GroupResource::new(group.clone(), resource.clone()), name, &cause)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(verb: &str, query: &str, expect: Option<u64>) {
+        let millis = allowed(verb, &Query::parse(Some(query))).ok().map(|d| d.as_millis());
+        assert_eq!(millis, expect.map(u128::from), "{verb} {query}");
+    }
+
+    #[test]
+    fn the_shorter_of_two_timeouts_counts() {
+        for verb in ["create", "update", "patch", "delete"] {
+            check(verb, "", Some(34_000));
+            check(verb, "timeout=60s", Some(34_000));
+            check(verb, "timeout=1.5s", Some(1_500));
+        }
+        for verb in ["get", "list", "deletecollection"] {
+            check(verb, "", Some(60_000));
+            check(verb, "timeout=0", Some(60_000));
+            check(verb, "timeout=32s", Some(32_000));
+            check(verb, "timeout=1m30s", Some(60_000));
+        }
+        check("watch", "timeout=1s", Some(60_000));
+        check("get", "timeout=soon", None);
+        check("get", "timeout=-1s", None);
     }
 }

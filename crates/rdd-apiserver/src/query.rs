@@ -1,4 +1,6 @@
-//! Query parameters: the first of several values wins, booleans and numbers as upstream reads them.
+//! Query parameters: the first of several values wins, booleans, numbers and durations as upstream reads them.
+
+use std::time::Duration;
 
 use rdd_api::Status;
 
@@ -52,6 +54,38 @@ impl Query {
         };
         self.text(name).map(parse).transpose()
     }
+
+    /// Returns a duration as Go writes it, as in `1m30s`; an error text if it is none, or less than nothing.
+    pub(crate) fn duration(&self, name: &str) -> Result<Option<Duration>, String> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        duration(text).map(Some).ok_or_else(|| format!("time: invalid duration {}", rdd_api::field::quote(text)))
+    }
+}
+
+fn duration(text: &str) -> Option<Duration> {
+    let mut rest = text.strip_prefix('+').unwrap_or(text);
+    if rest == "0" {
+        return Some(Duration::ZERO);
+    }
+    let mut seconds = (!rest.is_empty()).then_some(0f64)?;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let number: f64 = rest[..digits].parse().ok()?;
+        rest = &rest[digits..];
+        let end = rest.find(|c: char| c == '.' || c.is_ascii_digit()).unwrap_or(rest.len());
+        let unit = match &rest[..end] {
+            "ns" => 1e-9,
+            "us" | "µs" | "μs" => 1e-6,
+            "ms" => 1e-3,
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            _ => return None,
+        };
+        seconds += number * unit;
+        rest = &rest[end..];
+    }
+    Duration::try_from_secs_f64(seconds).ok()
 }
 
 #[cfg(test)]

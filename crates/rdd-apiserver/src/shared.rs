@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::documents::{Cache, Documents};
 use crate::health::Readiness;
+use crate::in_flight::InFlight;
 use crate::metrics::Metrics;
 use crate::pieces::Printers;
 use crate::version::VersionInfo;
@@ -22,6 +23,7 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) documents: Cache,
     pub(crate) printers: Printers,
+    pub(crate) in_flight: InFlight,
     /// Cancelled when the server stops: watches end, listeners close.
     pub(crate) stop: CancellationToken,
 }

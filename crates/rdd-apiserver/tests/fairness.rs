@@ -2,13 +2,20 @@
 
 mod support;
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
 use axum::body::Body;
 use http::{Request, Response};
 use http_body_util::BodyExt;
-use rdd_apiserver::{ApiServer, UserInfo};
+use rdd_admission::{Admit, Attributes, Plugin};
+use rdd_api::Status;
+use rdd_apiserver::{ApiServer, Limits, UserInfo};
 use rdd_store::{Location, Options, Store};
 use serde_json::{Value, json};
-use support::{PATIENCE, get, json, send, server};
+use support::{PATIENCE, eventually, get, json, send, server};
+use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
 const CONFIGMAPS: &str = "/api/v1/namespaces/default/configmaps";
@@ -147,4 +154,94 @@ async fn a_list_that_is_read_for_the_first_time_stands_in_nobodys_way() {
     assert_eq!(status, 200);
     assert!(answered > OBJECTS / 5, "others were answered {answered} times");
     tokio::time::timeout(PATIENCE, second.shutdown()).await.expect("the server ends");
+}
+
+/// Lets nothing that is called `stuck` pass, and says when it came.
+struct Stuck(Arc<Semaphore>);
+
+#[async_trait]
+impl Plugin for Stuck {
+    fn name(&self) -> &str {
+        "Stuck"
+    }
+
+    fn handles(&self, request: &Attributes) -> bool {
+        request.name == "stuck"
+    }
+
+    async fn admit(&self, _: &mut Attributes, _: &Admit) -> Result<(), Status> {
+        self.0.add_permits(1);
+        std::future::pending().await
+    }
+}
+
+async fn limited(limits: Limits) -> (ApiServer, Arc<Semaphore>) {
+    let came = Arc::new(Semaphore::new(0));
+    let plugin = Arc::new(Stuck(came.clone()));
+    let server = ApiServer::builder().limits(limits).plugin(plugin).start().await.expect("the server starts");
+    (server, came)
+}
+
+#[tokio::test]
+async fn more_writes_than_the_limit_are_told_to_come_again() {
+    let (server, came) = limited(Limits { writes: 1, ..Limits::default() }).await;
+    let asked = server.clone();
+    let stuck =
+        tokio::spawn(async move { json(&asked, "POST", CONFIGMAPS, json!({"metadata": {"name": "stuck"}})).await });
+    tokio::time::timeout(PATIENCE, came.acquire()).await.expect("in time").expect("open").forget();
+    let other = json!({"metadata": {"name": "other"}});
+    let refused = json(&server, "POST", CONFIGMAPS, other.clone()).await.expect(429);
+    assert_eq!(refused.header("retry-after"), "1");
+    assert_eq!(
+        refused.json(),
+        json!({
+            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": 429,
+            "message": "Too many requests, please try again later.", "reason": "TooManyRequests",
+            "details": {"retryAfterSeconds": 1},
+        })
+    );
+    get(&server, CONFIGMAPS).await.expect(200);
+    stuck.abort();
+    eventually("its place is free", || async {
+        let answer = json(&server, "POST", CONFIGMAPS, other.clone()).await;
+        if answer.code == 201 { Ok(()) } else { Err(answer.text()) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn reads_have_a_limit_of_their_own_and_watches_count_until_they_begin() {
+    let (server, _) = limited(Limits { reads: 0, ..Limits::default() }).await;
+    let refused = get(&server, "/version").await.expect(429);
+    assert_eq!((refused.header("retry-after"), refused.json()["reason"].as_str()), ("1", Some("TooManyRequests")));
+    json(&server, "POST", CONFIGMAPS, json!({"metadata": {"name": "a"}})).await.expect(201);
+
+    let (server, _) = limited(Limits { reads: 1, ..Limits::default() }).await;
+    let mut open = Vec::new();
+    for _ in 0..5 {
+        open.push(ask(&server, "GET", &format!("{CONFIGMAPS}?watch=1"), &[]).await);
+    }
+    assert!(open.iter().all(|watch| watch.status() == 200));
+    get(&server, CONFIGMAPS).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_request_takes_no_longer_than_its_client_waits() {
+    let (server, _) = limited(Limits { writes: 1, ..Limits::default() }).await;
+    let stuck = format!("{CONFIGMAPS}?timeout=50ms");
+    for _ in 0..2 {
+        let request = json(&server, "POST", &stuck, json!({"metadata": {"name": "stuck"}}));
+        // Well below the 34 s that it might take if its client did not care.
+        let late = tokio::time::timeout(Duration::from_secs(20), request).await.expect("in time").expect(504).json();
+        assert_eq!(
+            (&late["reason"], &late["message"]),
+            (
+                &json!("Timeout"),
+                &json!("Timeout: request did not complete within requested timeout - context deadline exceeded")
+            )
+        );
+    }
+    let strange = get(&server, "/version?timeout=soon").await.expect(400).json();
+    assert_eq!(strange["reason"], "BadRequest");
+    get(&server, "/version?timeout=32s").await.expect(200);
 }
