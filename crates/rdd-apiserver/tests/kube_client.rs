@@ -215,31 +215,65 @@ async fn a_controller_with_a_finalizer_runs_its_course() {
     live.stop().await;
 }
 
+/// Writes some large objects, and returns how long half of the writes took at most.
+async fn write_large(api: &Api<ConfigMap>, prefix: &str) -> Duration {
+    let mut took = Vec::new();
+    for round in 0..40 {
+        let mut object = configmap(&format!("{prefix}-{round}"));
+        object.data = Some(BTreeMap::from([("k".to_owned(), "x".repeat(100_000))]));
+        let start = std::time::Instant::now();
+        let parameters = PostParams::default();
+        tokio::time::timeout(PATIENCE, api.create(&parameters, &object)).await.expect("in time").expect("created");
+        took.push(start.elapsed());
+    }
+    took.sort();
+    took[took.len() / 2]
+}
+
 #[tokio::test]
-async fn a_slow_reader_delays_nobody() {
-    let live = Live::start().await;
+async fn a_slow_reader_delays_nobody_and_loses_its_place() {
+    // A quarter of what is written: who reads nothing falls out of the history in memory.
+    let options = rdd_store::Options { history_bytes: 1_000_000, ..rdd_store::Options::default() };
+    let store = rdd_store::Store::open(rdd_store::Location::Memory, options).expect("the store opens");
+    let live = Live::serve(support::builder().store(store).start().await.expect("the server starts")).await;
     let api: Api<ConfigMap> = Api::default_namespaced(live.client().await);
-    // Watches that are opened and never read, on one connection, and a reader on another.
-    let slow = live.client().await;
-    let stuck: Api<ConfigMap> = Api::default_namespaced(slow);
+    let alone = write_large(&api, "alone").await;
+
+    // Watches that are opened and not read: none takes one object more than its window.
+    let (slow, connection) = http2(&live, 64 * 1024).await;
+    let path =
+        format!("/api/v1/namespaces/default/configmaps?watch=1&resourceVersion={}", live.server.verbs().revision());
     let mut open = Vec::new();
     for _ in 0..20 {
-        let parameters = kube::api::WatchParams::default().timeout(60);
-        open.push(stuck.watch(&parameters, "0").await.expect("a watch"));
+        open.push(ask(&live, &slow, &path).await);
     }
-    let big = "x".repeat(100_000);
-    for round in 0..20 {
-        let mut object = configmap(&format!("big-{round}"));
-        object.data = Some(BTreeMap::from([("k".to_owned(), big.clone())]));
-        let parameters = PostParams::default();
-        let write = api.create(&parameters, &object);
-        tokio::time::timeout(PATIENCE, write).await.expect("in time").expect("created");
-    }
+    let config = watcher::Config::default().fields("metadata.name=crowded-39");
+    let mut quick = Box::pin(watcher(api.clone(), config));
+    while !matches!(quick.try_next().await.expect("no error"), Some(watcher::Event::InitDone)) {}
+    let crowded = write_large(&api, "crowded").await;
+    // Both are halves of the same work on the same machine, so a loaded one changes both.
+    assert!(crowded < 10 * alone.max(Duration::from_millis(10)), "{alone:?} alone, {crowded:?} beside slow readers");
+    let event = tokio::time::timeout(PATIENCE, quick.try_next()).await.expect("in time").expect("no error");
+    assert!(matches!(event, Some(watcher::Event::Apply(object)) if object.name_any() == "crowded-39"));
     let parameters = ListParams::default();
-    let list = api.list(&parameters);
-    assert_eq!(tokio::time::timeout(PATIENCE, list).await.expect("in time").expect("a list").items.len(), 20);
-    drop(open);
+    let list = tokio::time::timeout(PATIENCE, api.list(&parameters)).await.expect("in time").expect("a list");
+    assert_eq!(list.items.len(), 80);
+
+    // Who reads again is told that it missed something, and that is the end.
+    for watch in open {
+        let body = http_body_util::BodyExt::collect(watch.into_body());
+        let body = tokio::time::timeout(PATIENCE, body).await.expect("it ends").expect("a clean end").to_bytes();
+        let last = body.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().expect("a line");
+        let last: serde_json::Value = serde_json::from_slice(last).expect("JSON");
+        assert_eq!(
+            (&last["type"], &last["object"]["code"], &last["object"]["reason"]),
+            (&json!("ERROR"), &json!(410), &json!("Expired"))
+        );
+        assert!(body.len() < 1_000_000, "{} bytes", body.len());
+    }
+    drop(slow);
     live.stop().await;
+    let _ = connection.await.expect("no panic");
 }
 
 #[tokio::test]
@@ -290,11 +324,12 @@ async fn a_unix_socket_serves_too() {
     server.shutdown().await;
 }
 
-#[tokio::test]
-async fn many_watches_share_one_http2_connection() {
+type Sender = hyper::client::conn::http2::SendRequest<axum::body::Body>;
+
+/// Opens an HTTP/2 connection, each of whose streams takes `window` bytes before somebody reads it.
+async fn http2(live: &Live, window: u32) -> (Sender, tokio::task::JoinHandle<hyper::Result<()>>) {
     use hyper_util::rt::{TokioExecutor, TokioIo};
 
-    let live = Live::start().await;
     let mut roots = rustls::RootCertStore::empty();
     for certificate in <rustls::pki_types::CertificateDer<'_> as rustls::pki_types::pem::PemObject>::pem_slice_iter(
         live.ca_pem.as_bytes(),
@@ -311,18 +346,31 @@ async fn many_watches_share_one_http2_connection() {
     let name = rustls::pki_types::ServerName::try_from("127.0.0.1").expect("a name");
     let stream = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await.expect("shakes hands");
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(b"h2".as_slice()));
-    let (sender, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("HTTP/2");
-    let connection = tokio::spawn(connection);
+    let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+    builder.initial_stream_window_size(window);
+    let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.expect("HTTP/2");
+    (sender, tokio::spawn(connection))
+}
 
-    let ask = |path: &str| {
-        let request = http::Request::get(format!("https://127.0.0.1:{}{path}", live.port))
-            .header("authorization", format!("Bearer {}", support::TOKEN))
-            .body(axum::body::Body::empty())
-            .expect("a request");
-        let mut sender = sender.clone();
-        async move { tokio::time::timeout(PATIENCE, sender.send_request(request)).await.expect("in time").expect("sent") }
-    };
+fn ask(
+    live: &Live,
+    sender: &Sender,
+    path: &str,
+) -> impl Future<Output = http::Response<hyper::body::Incoming>> + use<> {
+    let request = http::Request::get(format!("https://127.0.0.1:{}{path}", live.port))
+        .header("authorization", format!("Bearer {}", support::TOKEN))
+        .body(axum::body::Body::empty())
+        .expect("a request");
+    let mut sender = sender.clone();
+    async move { tokio::time::timeout(PATIENCE, sender.send_request(request)).await.expect("in time").expect("sent") }
+}
+
+#[tokio::test]
+async fn many_watches_share_one_http2_connection() {
+    let live = Live::start().await;
+    let (sender, connection) = http2(&live, 1 << 20).await;
+
+    let ask = |path| ask(&live, &sender, path);
     let mut watches = Vec::new();
     for _ in 0..200 {
         watches.push(ask("/api/v1/namespaces/default/configmaps?watch=1").await);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use axum::body::Body;
 use base64::Engine as _;
 use http::{HeaderMap, Request};
-use rdd_apiserver::{ApiServer, UserInfo};
+use rdd_apiserver::{ApiServer, Builder, UserInfo};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
@@ -23,10 +23,15 @@ pub(crate) const TOKEN: &str = "test-token";
 /// A CustomResourceDefinition with columns, a status subresource and defaults.
 pub(crate) const WIDGETS: &str = include_str!("widgets.yaml");
 
+/// Begins to build a server that knows [`TOKEN`].
+pub(crate) fn builder() -> Builder {
+    let admin = UserInfo::system_masters("system-admin");
+    ApiServer::builder().token(TOKEN, admin).ready_when("controllers")
+}
+
 /// Starts a server over a store in memory.
 pub(crate) async fn server() -> ApiServer {
-    let admin = UserInfo::system_masters("system-admin");
-    ApiServer::builder().token(TOKEN, admin).ready_when("controllers").start().await.expect("the server starts")
+    builder().start().await.expect("the server starts")
 }
 
 /// What a request was answered with.
@@ -109,7 +114,11 @@ pub(crate) struct Live {
 impl Live {
     /// Starts a server and serves it.
     pub(crate) async fn start() -> Self {
-        let server = server().await;
+        Self::serve(server().await).await
+    }
+
+    /// Serves a server.
+    pub(crate) async fn serve(server: ApiServer) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let certificate =
             rdd_auth::certificates::load_or_make(&dir.path().join("tls"), SystemTime::now()).expect("certificates");
