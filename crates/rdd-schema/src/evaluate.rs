@@ -5,16 +5,18 @@ use serde_json::Value;
 
 use crate::node::{Additional, Node};
 use crate::path::Path;
+use crate::rules::Budget;
 use crate::validate;
 
 /// Evaluates all rules of a schema.
 pub(crate) fn evaluate(root: &Node, object: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
+    let budget = &mut Budget::default();
     if let Some(rules) = &root.rules {
         // The root's rules see no metadata beyond the names.
         let old = old.map(names_only);
-        rules.evaluate(&names_only(object), old.as_ref(), &Path::Root, errors);
+        rules.evaluate(&names_only(object), old.as_ref(), &Path::Root, budget, errors);
     }
-    below(root, object, old, &Path::Root, errors);
+    below(root, object, old, &Path::Root, budget, errors);
 }
 
 fn names_only(object: &Value) -> Value {
@@ -26,17 +28,31 @@ fn names_only(object: &Value) -> Value {
     Value::Object(map)
 }
 
-fn node(schema: &Node, value: &Value, old: Option<&Value>, path: &Path<'_>, errors: &mut Vec<FieldError>) {
+fn node(
+    schema: &Node,
+    value: &Value,
+    old: Option<&Value>,
+    path: &Path<'_>,
+    budget: &mut Budget,
+    errors: &mut Vec<FieldError>,
+) {
     if value.is_null() {
         return;
     }
     if let Some(rules) = &schema.rules {
-        rules.evaluate(value, old, path, errors);
+        rules.evaluate(value, old, path, budget, errors);
     }
-    below(schema, value, old, path, errors);
+    below(schema, value, old, path, budget, errors);
 }
 
-fn below(schema: &Node, value: &Value, old: Option<&Value>, path: &Path<'_>, errors: &mut Vec<FieldError>) {
+fn below(
+    schema: &Node,
+    value: &Value,
+    old: Option<&Value>,
+    path: &Path<'_>,
+    budget: &mut Budget,
+    errors: &mut Vec<FieldError>,
+) {
     match value {
         Value::Object(map) => {
             for (key, value) in map {
@@ -46,14 +62,14 @@ fn below(schema: &Node, value: &Value, old: Option<&Value>, path: &Path<'_>, err
                     _ => None,
                 };
                 if let Some((child, path)) = found {
-                    node(child, value, validate::old_field(schema, old, key), &path, errors);
+                    node(child, value, validate::old_field(schema, old, key), &path, budget, errors);
                 }
             }
         }
         Value::Array(items) => {
             let Some(item_schema) = &schema.items else { return };
             for (index, item) in items.iter().enumerate() {
-                node(item_schema, item, validate::old_item(schema, old, item), &path.index(index), errors);
+                node(item_schema, item, validate::old_item(schema, old, item), &path.index(index), budget, errors);
             }
         }
         _ => {}
@@ -154,5 +170,37 @@ mod tests {
             None,
             &[r#"<nil>: Invalid value: "object": failed rule: self.metadata.name == 'a'"#],
         );
+    }
+
+    #[test]
+    fn rules_that_would_run_for_long_do_not_begin() {
+        let rule = "self.all(x, self.all(y, self.all(z, x + y + z >= 0)))";
+        let list = |rule: &str| {
+            json!({"type": "array", "items": {"type": "integer"},
+            "x-kubernetes-validations": [{"rule": rule}]})
+        };
+        let schema = |rule: &str| json!({"type": "object", "properties": {"l": list(rule)}});
+        let numbers = |count: u64| (0..count).collect::<Vec<_>>();
+        check(schema(rule), json!({"l": numbers(10)}), None, &[]);
+        let text = format!(
+            "l: Invalid value: \"array\": no further validation rules will be run due to call cost exceeds limit for \
+             rule: {rule}"
+        );
+        let start = std::time::Instant::now();
+        check(schema(rule), json!({"l": numbers(110)}), None, &[&text]);
+        check(schema(rule), json!({"l": numbers(100_000)}), None, &[&text]);
+        let unchanged = json!({"l": numbers(110)});
+        check(schema(rule), unchanged.clone(), Some(unchanged), &[]);
+        assert!(start.elapsed() < std::time::Duration::from_secs(5), "{:?}", start.elapsed());
+
+        // Many that are bearable are too much together, which is told once.
+        let raw = list("self.all(x, self.all(y, x + y >= 0))");
+        let rules = crate::rules::Rules::compile(&raw).expect("rules");
+        let (mut budget, value) = (Budget::default(), json!(numbers(400)));
+        let fitting = (0..100).take_while(|_| rules.spend(&value, None, &mut budget).is_ok()).count();
+        assert_eq!(fitting, 3);
+        let mut errors = Vec::new();
+        rules.evaluate(&value, None, &Path::Root, &mut budget, &mut errors);
+        assert!(errors.is_empty());
     }
 }

@@ -17,6 +17,7 @@ mod path;
 pub mod protobuf;
 mod prune;
 mod rule_check;
+mod rule_cost;
 mod rules;
 mod schema;
 pub mod selector;

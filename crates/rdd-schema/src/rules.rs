@@ -1,15 +1,29 @@
 //! `x-kubernetes-validations`: evaluating CEL rules.
 //!
 //! kube-cel evaluates one node's rules at a time; walking, pairing with the old object, ratcheting
-//! and wording are ours. Caveats of kube-cel 0.8: no cost limit and no way to interrupt a rule, no
-//! type checker, `oldSelf` of `optionalOldSelf` rules is null instead of an optional, and integers
-//! do not equal doubles.
+//! and wording are ours, and so is the limit on what may be evaluated at all. Caveats of kube-cel
+//! 0.8: no cost limit and no way to interrupt a rule, no type checker, `oldSelf` of
+//! `optionalOldSelf` rules is null instead of an optional, and integers do not equal doubles.
 
 use kube_cel::{CompiledSchema, ErrorKind};
 use rdd_api::{FieldError, FieldErrorKind};
 use serde_json::{Map, Value};
 
 use crate::path::Path;
+use crate::rule_cost;
+
+/// How often the loops of one rule may turn. Upstream's limit of a million steps is about that, as a turn takes a few.
+const TURNS_OF_A_RULE: u64 = 200_000;
+
+/// How often the loops of all rules may turn that are evaluated for one object; `None` when it was too often.
+#[derive(Debug)]
+pub(crate) struct Budget(Option<u64>);
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self(Some(500_000))
+    }
+}
 
 /// The compiled rules of one node.
 #[derive(Debug)]
@@ -38,15 +52,47 @@ impl Rules {
         self.results().iter().flatten().any(|r| r.rule.rule == rule && r.is_transition_rule)
     }
 
-    pub(crate) fn evaluate(&self, value: &Value, old: Option<&Value>, path: &Path<'_>, errors: &mut Vec<FieldError>) {
-        let Err(found) = kube_cel::validate_compiled(&self.compiled, value, old) else { return };
+    pub(crate) fn evaluate(
+        &self,
+        value: &Value,
+        old: Option<&Value>,
+        path: &Path<'_>,
+        budget: &mut Budget,
+        errors: &mut Vec<FieldError>,
+    ) {
         let is_unchanged = old == Some(value);
+        let is_forgiven = is_unchanged && !self.results().iter().flatten().any(|rule| rule.is_transition_rule);
+        if is_forgiven || budget.0.is_none() {
+            return;
+        }
+        if let Err(rule) = self.spend(value, old, budget) {
+            let detail =
+                format!("no further validation rules will be run due to call cost exceeds limit for rule: {rule}");
+            errors.push(FieldError::invalid(path, &self.kind.as_str().into(), &detail));
+            return;
+        }
+        let Err(found) = kube_cel::validate_compiled(&self.compiled, value, old) else { return };
         for error in found {
             if is_unchanged && !self.uses_old(&error.rule) {
                 continue;
             }
             errors.push(self.tell(&error, path));
         }
+    }
+
+    /// Takes from the budget what the rules may take; returns the rule that is too much for it.
+    pub(crate) fn spend(&self, value: &Value, old: Option<&Value>, budget: &mut Budget) -> Result<(), &str> {
+        for rule in self.results().iter().flatten().filter(|rule| old.is_some() || !rule.is_transition_rule) {
+            let turns = rule_cost::turns(rule.program.expression(), value, old);
+            let message = rule.message_program.as_ref();
+            let message = message.map_or(0, |program| rule_cost::turns(program.expression(), value, old));
+            let turns = turns.saturating_add(message);
+            budget.0 = budget.0.and_then(|left| left.checked_sub(turns)).filter(|_| turns <= TURNS_OF_A_RULE);
+            if budget.0.is_none() {
+                return Err(rule.rule.rule.trim());
+            }
+        }
+        Ok(())
     }
 
     fn tell(&self, error: &kube_cel::ValidationError, path: &Path<'_>) -> FieldError {
