@@ -113,6 +113,38 @@ async fn unknown_and_duplicate_fields_are_told() {
 }
 
 #[tokio::test]
+async fn delete_options_of_the_wrong_type_delete_nothing() {
+    let server = server().await;
+    make_configmap(&server, "a").await;
+    let cases = [
+        (json!({"dryRun": "All"}), "string into Go struct field DeleteOptions.dryRun of type []string"),
+        (json!({"dryRun": [true]}), "bool into Go struct field DeleteOptions.dryRun of type string"),
+        (json!({"preconditions": {"uid": 123}}), "DeleteOptions.preconditions.uid of type string"),
+        (
+            json!({"preconditions": {"resourceVersion": 1}}),
+            "DeleteOptions.preconditions.resourceVersion of type string",
+        ),
+        (json!({"preconditions": [{"uid": "other"}]}), "DeleteOptions.preconditions of type v1.Preconditions"),
+        (json!({"propagationPolicy": ["Orphan"]}), "DeleteOptions.propagationPolicy of type string"),
+        (json!({"orphanDependents": "true"}), "DeleteOptions.orphanDependents of type bool"),
+        (json!({"gracePeriodSeconds": "0"}), "DeleteOptions.gracePeriodSeconds of type int64"),
+        (json!({"kind": 1}), "must be of type DeleteOptions"),
+        (json!(["All"]), "must be of type DeleteOptions"),
+    ];
+    for (options, expect) in cases {
+        for path in [&format!("{CONFIGMAPS}/a"), CONFIGMAPS] {
+            let refused = json(&server, "DELETE", path, options.clone()).await.expect(400).json();
+            let message = refused["message"].as_str().expect("text");
+            assert!(message.contains(expect), "{options} at {path}: {message}");
+            get(&server, &format!("{CONFIGMAPS}/a")).await.expect(200);
+        }
+    }
+    // What is null was not said.
+    let nulls = json!({"dryRun": null, "preconditions": {"uid": null}, "kind": null, "propagationPolicy": null});
+    json(&server, "DELETE", &format!("{CONFIGMAPS}/a"), nulls).await.expect(200);
+}
+
+#[tokio::test]
 async fn bodies_come_as_yaml_and_protobuf_too() {
     let server = server().await;
     let yaml = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: yaml\ndata:\n  n: \"1\"\n";

@@ -7,6 +7,8 @@ use futures::stream::BoxStream;
 use rdd_admission::UserInfo;
 use rdd_api::{FieldError, GroupKind, Status};
 use rdd_registry::{Kind, Kinds, Version};
+use rdd_schema::metadata;
+use rdd_schema::protobuf::DELETE_OPTIONS;
 use serde_json::{Value, json};
 
 use crate::object::Object;
@@ -197,17 +199,28 @@ impl DeleteOptions {
         Self { propagation_policy: Some("Background".to_owned()), ..Self::default() }
     }
 
-    /// Reads a `DeleteOptions` body.
+    /// Reads a `DeleteOptions` body. A field of the wrong type is an error: whoever meant a dry run or a precondition must
+    /// not find the object gone.
     pub fn from_json(body: &Value) -> Result<Self, Status> {
+        let of_type = |field: &str| body.get(field).is_none_or(|value| value.is_string() || value.is_null());
         let kind = rdd_api::object::kind(body);
-        if !body.is_object() || !(kind.is_empty() || kind == "DeleteOptions") {
+        if !body.is_object()
+            || !of_type("kind")
+            || !of_type("apiVersion")
+            || !(kind.is_empty() || kind == "DeleteOptions")
+        {
             return Err(Status::bad_request(format!(
                 "the object provided is unrecognized (must be of type DeleteOptions): kind is {kind:?}"
             )));
         }
+        metadata::check_types(&DELETE_OPTIONS, body).map_err(|error| {
+            let text = format!("DeleteOptions in version \"v1\" cannot be handled as a DeleteOptions: {error}");
+            Status::bad_request(text)
+        })?;
+        // Behind the check a value is of its type, or null.
         let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
-        let dry_run: Vec<&str> =
-            body.get("dryRun").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+        let dry_run = body.get("dryRun").and_then(Value::as_array).into_iter().flatten();
+        let dry_run: Vec<&str> = dry_run.map(|value| value.as_str().unwrap_or_default()).collect();
         Ok(Self {
             dry_run: parse_dry_run(&dry_run, "DeleteOptions")?,
             grace_period_seconds: body.get("gracePeriodSeconds").and_then(Value::as_i64),
