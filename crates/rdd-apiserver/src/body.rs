@@ -17,8 +17,6 @@ use crate::query::Query;
 pub(crate) const LIMIT: usize = 3 * 1024 * 1024;
 /// How much more than that is read and thrown away, so that the client hears why.
 const DRAINED: usize = 16 * 1024 * 1024;
-/// The most operations of a JSON patch.
-const PATCH_OPERATIONS: usize = 10_000;
 
 const WITH_PROTOBUF: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
 const WITHOUT_PROTOBUF: &str = "application/json, application/yaml";
@@ -87,16 +85,7 @@ pub(crate) fn patch(headers: &HeaderMap, bytes: &Bytes, custom: bool, query: &Qu
             .map_err(|error| Status::bad_request(format!("error decoding patch: {error}")))
     };
     match negotiate::content_type(headers).as_deref() {
-        Some("application/json-patch+json") => {
-            let patch = json()?;
-            if patch.as_array().is_some_and(|operations| operations.len() > PATCH_OPERATIONS) {
-                let count = patch.as_array().map_or(0, Vec::len);
-                let message =
-                    format!("The allowed maximum operations in a JSON patch is {PATCH_OPERATIONS}, got {count}");
-                return Err(Status::new(413, rdd_api::Reason::REQUEST_ENTITY_TOO_LARGE, message));
-            }
-            Ok(Patch::Json(patch))
-        }
+        Some("application/json-patch+json") => Ok(Patch::Json(json()?)),
         Some("application/merge-patch+json") => Ok(Patch::Merge(json()?)),
         Some("application/strategic-merge-patch+json") if !custom => Ok(Patch::Strategic(json()?)),
         Some("application/apply-patch+yaml") => {

@@ -145,6 +145,18 @@ async fn delete_options_of_the_wrong_type_delete_nothing() {
 }
 
 #[tokio::test]
+async fn a_json_patch_has_a_limit() {
+    let server = server().await;
+    make_configmap(&server, "a").await;
+    let operations = vec![json!({"op": "test", "path": "/data/k", "value": "v"}); 10_001];
+    let headers = [("content-type", "application/json-patch+json")];
+    let body = json!(operations).to_string();
+    let refused = send(&server, "PATCH", &format!("{CONFIGMAPS}/a"), &headers, body).await.expect(413).json();
+    assert_eq!(refused["message"], "The allowed maximum operations in a JSON patch is 10000, got 10001");
+    assert_eq!(refused["reason"], "RequestEntityTooLarge");
+}
+
+#[tokio::test]
 async fn bodies_come_as_yaml_and_protobuf_too() {
     let server = server().await;
     let yaml = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: yaml\ndata:\n  n: \"1\"\n";
