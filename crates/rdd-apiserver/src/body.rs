@@ -77,21 +77,32 @@ pub(crate) fn object(
     }
 }
 
+/// A patch as sent.
+#[derive(Debug)]
+pub(crate) struct DecodedPatch {
+    pub(crate) patch: Patch,
+    /// Fields that stand twice, as `duplicate field "spec.a"`.
+    pub(crate) problems: Vec<String>,
+}
+
 /// Decodes a patch.
-pub(crate) fn patch(headers: &HeaderMap, bytes: &Bytes, custom: bool, query: &Query) -> Result<Patch, Status> {
+pub(crate) fn patch(headers: &HeaderMap, bytes: &Bytes, custom: bool, query: &Query) -> Result<DecodedPatch, Status> {
     let accepted = if custom { CUSTOM_PATCHES } else { PATCHES };
-    let json = || {
-        serde_json::from_slice::<Value>(bytes)
-            .map_err(|error| Status::bad_request(format!("error decoding patch: {error}")))
+    let json = |make: fn(Value) -> Patch, what: &str| {
+        let decoded =
+            json::parse(bytes).map_err(|error| Status::bad_request(format!("error decoding patch: {error}")))?;
+        let problems = decoded.duplicates.iter().map(|path| format!("{what}duplicate field \"{path}\"")).collect();
+        Ok(DecodedPatch { patch: make(decoded.value), problems })
     };
     match negotiate::content_type(headers).as_deref() {
-        Some("application/json-patch+json") => Ok(Patch::Json(json()?)),
-        Some("application/merge-patch+json") => Ok(Patch::Merge(json()?)),
-        Some("application/strategic-merge-patch+json") if !custom => Ok(Patch::Strategic(json()?)),
+        // The paths of duplicates are the patch's own here, which upstream marks so.
+        Some("application/json-patch+json") => json(Patch::Json, "json patch "),
+        Some("application/merge-patch+json") => json(Patch::Merge, ""),
+        Some("application/strategic-merge-patch+json") if !custom => json(Patch::Strategic, ""),
         Some("application/apply-patch+yaml") => {
             let config = yaml::parse(utf8(bytes)?)
                 .map_err(|error| Status::bad_request(format!("error decoding YAML: {}", chain(&error))))?;
-            Ok(Patch::Apply { config, force: query.flag("force") })
+            Ok(DecodedPatch { patch: Patch::Apply { config, force: query.flag("force") }, problems: Vec::new() })
         }
         _ => Err(Status::unsupported_media_type(accepted)),
     }

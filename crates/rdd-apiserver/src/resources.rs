@@ -185,10 +185,11 @@ async fn write(
 }
 
 async fn patch(call: &Call, sent: Body, target: &Target, agreed: Agreed, form: &Form) -> Result<Answer, Status> {
-    let options = write_options(&call.query, "PatchOptions")?;
+    let mut options = write_options(&call.query, "PatchOptions")?;
     let bytes = body::read(sent).await?;
-    let patch = body::patch(&call.headers, &bytes, target.kind.custom.is_some(), &call.query)?;
-    let written = call.shared.verbs.patch(&call.caller, target, patch, &options).await?;
+    let decoded = body::patch(&call.headers, &bytes, target.kind.custom.is_some(), &call.query)?;
+    options.decode_errors = decoded.problems;
+    let written = call.shared.verbs.patch(&call.caller, target, decoded.patch, &options).await?;
     wrote(call, &written, agreed, form).await
 }
 

@@ -145,6 +145,37 @@ async fn delete_options_of_the_wrong_type_delete_nothing() {
 }
 
 #[tokio::test]
+async fn duplicate_fields_of_a_patch_are_told() {
+    let server = server().await;
+    make_configmap(&server, "a").await;
+    let one = format!("{CONFIGMAPS}/a");
+    let body = r#"{"data":{"n":"1","n":"2"}}"#;
+    let operations = r#"[{"op":"add","path":"/data/n","value":"1","value":"2"}]"#;
+    let cases = [
+        ("application/merge-patch+json", body, "duplicate field \"data.n\""),
+        ("application/strategic-merge-patch+json", body, "duplicate field \"data.n\""),
+        ("application/json-patch+json", operations, "json patch duplicate field \"[0].value\""),
+    ];
+    for (media_type, body, expect) in cases {
+        let headers = [("content-type", media_type)];
+        let strict = send(&server, "PATCH", &format!("{one}?fieldValidation=Strict"), &headers, body).await;
+        let strict = strict.expect(422).json();
+        let cause = &strict["details"]["causes"][0];
+        assert_eq!(cause["field"], "patch", "{strict}");
+        let message = cause["message"].as_str().expect("text");
+        assert!(message.ends_with(&format!("strict decoding error: {expect}")), "{media_type}: {message}");
+        assert_eq!(get(&server, &one).await.expect(200).json()["data"], json!({"k": "v"}), "{media_type}");
+
+        let ignored = format!("{one}?dryRun=All&fieldValidation=Ignore");
+        let ignored = send(&server, "PATCH", &ignored, &headers, body).await.expect(200);
+        assert!(ignored.headers.get("warning").is_none(), "{media_type}");
+        let warned = send(&server, "PATCH", &format!("{one}?dryRun=All"), &headers, body).await.expect(200);
+        assert_eq!(warned.header("warning"), format!("299 - \"{}\"", expect.replace('"', "\\\"")), "{media_type}");
+        assert_eq!(warned.json()["data"]["n"], "2", "the last one counts");
+    }
+}
+
+#[tokio::test]
 async fn a_json_patch_has_a_limit() {
     let server = server().await;
     make_configmap(&server, "a").await;
