@@ -35,13 +35,12 @@ pub(crate) async fn handle(call: &Call, sent: Body, path: &ResourcePath, verb: &
         return reviews::handle(call, sent, verb, review).await;
     }
     let target = target(call, path, verb)?;
-    let version = target.version()?.clone();
-    let deprecated: Vec<String> = version.deprecated.iter().cloned().collect();
+    let deprecated: Vec<String> = target.version()?.deprecated.iter().cloned().collect();
     let agreed = negotiate::agree(&call.headers, call.query.optional_flag("pretty"))?;
     let form = Form {
         transform: agreed.transform,
         include: Include::parse(&call.query)?,
-        version,
+        version: target.exchanged().version()?.clone(),
         now: call.shared.verbs.clock().now(),
     };
     let answer = match verb {
@@ -173,8 +172,8 @@ async fn write(
     let options_kind = if verb == "create" { "CreateOptions" } else { "UpdateOptions" };
     let mut options = write_options(&call.query, options_kind)?;
     let bytes = body::read(sent).await?;
-    let (kind, message) = (&target.kind.kind, form.version.message);
-    let decoded = body::object(&call.headers, &bytes, kind, &target.version, message)?;
+    let sent = target.exchanged();
+    let decoded = body::object(&call.headers, &bytes, &sent.kind.kind, &sent.version, form.version.message)?;
     options.decode_errors = decoded.problems;
     let verbs = &call.shared.verbs;
     let written = match verb {

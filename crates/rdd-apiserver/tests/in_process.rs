@@ -598,6 +598,106 @@ async fn questions_about_oneself_are_answered() {
 }
 
 #[tokio::test]
+async fn a_scale_is_a_view_of_an_object() {
+    let server = server().await;
+    let yaml = [("content-type", "application/yaml")];
+    let crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    send(&server, "POST", crds, &yaml, support::scaled_widgets()).await.expect(201);
+    let widgets = "/apis/example.com/v1/namespaces/default/widgets";
+    let (one, scale) = (format!("{widgets}/w"), format!("{widgets}/w/scale"));
+    get(&server, &scale).await.expect(404);
+    let body = json!({"metadata": {"name": "w", "labels": {"l": "v"}}, "spec": {"size": 1}});
+    let made = json(&server, "POST", widgets, body).await.expect(201).json();
+    let unset = get(&server, &scale).await.expect(500).json();
+    assert_eq!(unset["message"], "Internal error occurred: the spec replicas field \".spec.replicas\" does not exist");
+
+    // A patch may begin with nothing, and so may a replacement.
+    let patched = json(&server, "PATCH", &scale, json!({"spec": {"replicas": 3}})).await.expect(200).json();
+    assert_eq!((&patched["spec"], &patched["status"]), (&json!({"replicas": 3}), &json!({"replicas": 0})));
+    assert_eq!(patched, get(&server, &scale).await.expect(200).json());
+    let whole = get(&server, &one).await.expect(200).json();
+    assert_eq!((&whole["spec"]["replicas"], &whole["metadata"]["generation"]), (&json!(3), &json!(2)));
+    let seen = json!({"status": {"replicas": 2, "selector": "app=w"}});
+    json(&server, "PATCH", &format!("{one}/status"), seen).await.expect(200);
+    let mut sent = get(&server, &scale).await.expect(200).json();
+    assert_eq!((&sent["kind"], &sent["apiVersion"]), (&json!("Scale"), &json!("autoscaling/v1")));
+    assert_eq!(sent["status"], json!({"replicas": 2, "selector": "app=w"}));
+    let mut fields: Vec<_> = sent["metadata"].as_object().expect("metadata").keys().collect();
+    fields.sort();
+    assert_eq!(fields, ["creationTimestamp", "name", "namespace", "resourceVersion", "uid"]);
+    assert_eq!(sent["metadata"]["uid"], made["metadata"]["uid"]);
+
+    // Only the number is taken, and only on top of what was seen.
+    sent["spec"]["replicas"] = json!(4);
+    sent["status"]["replicas"] = json!(9);
+    sent["metadata"]["labels"] = json!({"other": "label"});
+    let put = json(&server, "PUT", &scale, sent.clone()).await.expect(200).json();
+    assert_eq!((&put["spec"]["replicas"], &put["status"]["replicas"]), (&json!(4), &json!(2)));
+    assert_eq!(get(&server, &one).await.json()["metadata"]["labels"], json!({"l": "v"}));
+    let stale = json(&server, "PUT", &scale, sent.clone()).await.expect(409).json();
+    assert!(
+        stale["message"]
+            .as_str()
+            .expect("text")
+            .starts_with("Operation cannot be fulfilled on widgets.example.com \"w\"")
+    );
+    let pinned = json!({"metadata": {"resourceVersion": sent["metadata"]["resourceVersion"]}, "spec": {"replicas": 5}});
+    json(&server, "PATCH", &scale, pinned).await.expect(409);
+    let other = json!({"metadata": {"name": "w", "uid": "other"}, "spec": {"replicas": 5}});
+    json(&server, "PUT", &scale, other).await.expect(409);
+    // Go clients leave a zero out.
+    let zero = json!({"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": {"name": "w"}, "spec": {}});
+    assert_eq!(json(&server, "PUT", &scale, zero).await.expect(200).json()["spec"]["replicas"], 0);
+
+    let before = get(&server, &one).await.json();
+    let dry = json(&server, "PATCH", &format!("{scale}?dryRun=All"), json!({"spec": {"replicas": 7}})).await;
+    assert_eq!(dry.expect(200).json()["spec"]["replicas"], 7);
+    let operations = [("content-type", "application/json-patch+json")];
+    let tested =
+        r#"[{"op":"test","path":"/spec/replicas","value":9},{"op":"replace","path":"/spec/replicas","value":1}]"#;
+    send(&server, "PATCH", &scale, &operations, tested).await.expect(422);
+    let negative = json(&server, "PATCH", &scale, json!({"spec": {"replicas": -1}})).await.expect(422).json();
+    assert_eq!(
+        negative["message"],
+        "Scale.autoscaling \"w\" is invalid: spec.replicas: Invalid value: -1: must be greater than or equal to 0"
+    );
+    let many = json(&server, "PATCH", &scale, json!({"spec": {"replicas": 11}})).await.expect(422).json();
+    assert!(many["message"].as_str().expect("text").starts_with("Widget.example.com \"w\" is invalid: spec.replicas"));
+    for wrong in [json!("3"), json!(1.5), json!(1_u64 << 40)] {
+        json(&server, "PATCH", &scale, json!({"spec": {"replicas": wrong}})).await.expect(400);
+    }
+    let named = json!({"metadata": {"name": "x"}, "spec": {"replicas": 1}});
+    json(&server, "PUT", &scale, named).await.expect(400);
+    let kind = json!({"kind": "Widget", "apiVersion": "example.com/v1", "metadata": {"name": "w"}});
+    json(&server, "PUT", &scale, kind).await.expect(400);
+    let strategic = [("content-type", "application/strategic-merge-patch+json")];
+    send(&server, "PATCH", &scale, &strategic, "{}").await.expect(415);
+    let strict = format!("{scale}?fieldValidation=Strict");
+    let unknown = json(&server, "PATCH", &strict, json!({"spec": {"replicas": 1, "foo": 1}})).await.expect(422).json();
+    assert!(unknown["message"].as_str().expect("text").contains("unknown field \"spec.foo\""), "{unknown}");
+    send(&server, "DELETE", &scale, &[], Body::empty()).await.expect(405);
+    assert_eq!(get(&server, &one).await.json(), before, "nothing of this was written");
+
+    let asked = [("accept", "application/json;as=Table;v=v1;g=meta.k8s.io")];
+    let table = send(&server, "GET", &scale, &asked, Body::empty()).await.expect(200).json();
+    assert_eq!(table["rows"][0]["cells"].as_array().expect("cells")[..3], [json!("w"), json!(0), json!(2)]);
+    assert_eq!(table["columnDefinitions"][1]["name"], "Desired");
+}
+
+#[tokio::test]
+async fn a_scale_needs_a_place_in_the_schema() {
+    let server = server().await;
+    let crd = support::scaled_widgets().replace("replicas: {type: integer, maximum: 10}", "other: {type: integer}");
+    let yaml = [("content-type", "application/yaml")];
+    send(&server, "POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", &yaml, crd).await.expect(201);
+    let widgets = "/apis/example.com/v1/namespaces/default/widgets";
+    json(&server, "POST", widgets, json!({"metadata": {"name": "w"}, "spec": {"size": 1}})).await.expect(201);
+    let body = json!({"spec": {"replicas": 3}});
+    let refused = json(&server, "PATCH", &format!("{widgets}/w/scale"), body).await.expect(400).json();
+    assert_eq!(refused["message"], "the spec replicas field \".spec.replicas\" cannot be empty");
+}
+
+#[tokio::test]
 async fn a_deprecated_version_warns_whatever_is_done_with_it() {
     let server = server().await;
     let open = json!({"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}});

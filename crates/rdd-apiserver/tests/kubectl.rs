@@ -329,6 +329,29 @@ async fn custom_kinds(k: &Kubectl) {
     assert!(!k.ok(&["api-resources", "--cached=false"]).await.contains("widgets"));
 }
 
+async fn scale(k: &Kubectl) {
+    k.ok_with(&["apply", "-f", "-"], Some(&support::scaled_widgets())).await;
+    k.ok(&["wait", "--for=condition=Established", "crd/widgets.example.com", "--timeout=60s"]).await;
+    let widget = "apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: w}\nspec: {size: 1, replicas: 3}\n";
+    k.applies(widget, "widget.example.com/w created").await;
+    let is = async |expect: &str| k.prints(&["get", "wd", "w", "-o", "jsonpath={.spec.replicas}"], expect).await;
+    k.prints(&["scale", "wd/w", "--replicas=4"], "widget.example.com/w scaled").await;
+    is("4").await;
+    // With a condition kubectl replaces what it has read, and leaves a zero out.
+    k.prints(&["scale", "wd/w", "--current-replicas=4", "--replicas=0"], "widget.example.com/w scaled").await;
+    is("0").await;
+    let other = k.fails(&["scale", "wd/w", "--current-replicas=4", "--replicas=2"]).await;
+    assert!(other.contains("Expected") && other.contains("was 0"), "{other}");
+    let many = k.fails(&["scale", "wd/w", "--replicas=11"]).await;
+    assert!(many.contains("spec.replicas: Invalid value: 11"), "{many}");
+    if !k.old {
+        let text = k.ok(&["get", "wd", "w", "--subresource=scale"]).await;
+        assert_eq!(table(&text).0, ["NAME", "DESIRED", "AVAILABLE", "AGE"]);
+        k.ok(&["patch", "wd", "w", "--subresource=scale", "--type=merge", "-p", r#"{"spec":{"replicas":2}}"#]).await;
+        is("2").await;
+    }
+}
+
 fn on_path() -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|dir| dir.join("kubectl")).find(|file| file.is_file())
@@ -360,4 +383,4 @@ macro_rules! scenarios {
     };
 }
 
-scenarios!(typed_creates, forms_of_get, apply, changes, watch, waits, discovery, custom_kinds);
+scenarios!(typed_creates, forms_of_get, apply, changes, watch, waits, discovery, custom_kinds, scale);

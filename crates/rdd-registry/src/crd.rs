@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 
 use crate::column::{Cell, Column};
 use crate::conditions::set_condition;
-use crate::kind::{Custom, Kind, Manners, Scale, Scope, SelectableField, Storage, Version, full_verbs};
+use crate::kind::{Custom, Kind, Manners, Scope, SelectableField, Storage, Version, full_verbs};
+use crate::scale::Scale;
 use crate::strategy::PlainStrategy;
 use crate::version_order::compare_versions;
 

@@ -12,6 +12,7 @@ use rdd_schema::validation::NameFormat;
 use serde_json::Value;
 
 use crate::column::Column;
+use crate::scale::Scale;
 use crate::strategy::Strategy;
 
 /// Whether objects live in namespaces.
@@ -43,17 +44,6 @@ pub struct Storage {
     pub group: String,
     /// The resource in the key.
     pub resource: String,
-}
-
-/// The scale subresource of a version.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Scale {
-    /// JSON path of the wanted number, as in `.spec.replicas`.
-    pub spec_replicas_path: String,
-    /// JSON path of the seen number.
-    pub status_replicas_path: String,
-    /// JSON path of the serialized selector.
-    pub label_selector_path: Option<String>,
 }
 
 /// A field that a field selector may name, beside `metadata.name` and `metadata.namespace`.

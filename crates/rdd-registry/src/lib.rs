@@ -13,12 +13,14 @@ mod conditions;
 pub mod crd;
 mod kind;
 mod registry;
+mod scale;
 mod strategy;
 mod version_order;
 
 pub use column::{Cell, Column, human_duration};
 pub use conditions::set_condition;
-pub use kind::{Custom, Kind, Manners, Scale, Scope, SelectableField, Storage, Version, full_verbs};
+pub use kind::{Custom, Kind, Manners, Scope, SelectableField, Storage, Version, full_verbs};
 pub use registry::{Group, Kinds, Registry};
+pub use scale::{Scale, ScaleError, wanted_replicas};
 pub use strategy::{PlainStrategy, Strategy};
 pub use version_order::compare_versions;

@@ -22,6 +22,7 @@ mod object;
 mod options;
 mod patch;
 mod revision_parameter;
+mod scale;
 mod seed;
 mod selection;
 mod update;

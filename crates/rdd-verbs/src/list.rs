@@ -12,7 +12,7 @@ use crate::options::{List, ListOptions, Target};
 use crate::revision_parameter::{Wanted, of_list};
 use crate::selection::Selection;
 use crate::verbs::{Verbs, key, prefix};
-use crate::view;
+use crate::{scale, view};
 
 /// After about so many bytes of stored objects a list gives way to other requests. An object counts a thousandth at
 /// least, as also looking at it costs something.
@@ -46,6 +46,7 @@ pub(crate) fn check_subresource(target: &Target) -> Result<(), Status> {
     let Some(subresource) = target.subresource.as_deref() else { return Ok(()) };
     let known = match subresource {
         "status" => target.version()?.status_subresource,
+        "scale" => target.version()?.scale.is_some(),
         other => target.kind.subresources.iter().any(|(name, _)| *name == other),
     };
     if known { Ok(()) } else { Err(Status::not_found(&target.kind.group_resource(), target.name_text())) }
@@ -58,7 +59,7 @@ impl Verbs {
         let name = target.name_text();
         let entry = self.store().snapshot().get(&key(target, name));
         let entry = entry.ok_or_else(|| Status::not_found(&target.kind.group_resource(), name))?;
-        Ok(view::object(&entry, &target.kind, version))
+        scale::seen(target, view::object(&entry, &target.kind, version))
     }
 
     pub(crate) async fn list_objects(&self, target: &Target, options: &ListOptions) -> Result<List, Status> {

@@ -1,12 +1,13 @@
 //! What requests say beside their object: targets, callers and options.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::BoxStream;
 use rdd_admission::UserInfo;
 use rdd_api::{FieldError, GroupKind, Status};
-use rdd_registry::{Kind, Kinds, Version};
+use rdd_registry::{Kind, Kinds, Scale, Version, builtin};
 use rdd_schema::metadata;
 use rdd_schema::protobuf::DELETE_OPTIONS;
 use serde_json::{Value, json};
@@ -59,6 +60,23 @@ impl Target {
     /// Returns the version's entry in the kind.
     pub fn version(&self) -> Result<&Version, Status> {
         self.kind.version(&self.version).ok_or_else(Status::no_such_path)
+    }
+
+    /// Returns the scale subresource, if that is what the target is.
+    pub(crate) fn scale(&self) -> Option<&Scale> {
+        let version = self.kind.version(&self.version)?;
+        version.scale.as_ref().filter(|_| self.subresource.as_deref() == Some("scale"))
+    }
+
+    /// Returns the target as the objects of its requests and answers are: a Scale for the scale subresource, else
+    /// itself.
+    pub fn exchanged(&self) -> Cow<'_, Target> {
+        if self.scale().is_none() {
+            return Cow::Borrowed(self);
+        }
+        let kind = builtin::scale().clone();
+        let version = kind.storage_version().name.clone();
+        Cow::Owned(Target { kind, version, subresource: None, ..self.clone() })
     }
 
     /// Returns the name, or an empty one.

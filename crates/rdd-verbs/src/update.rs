@@ -13,7 +13,7 @@ use crate::object::Object;
 use crate::options::{Caller, Patch, Target, WriteOptions, Written};
 use crate::patch;
 use crate::verbs::{Verbs, key, store_failure};
-use crate::{list, metadata, validate, view};
+use crate::{list, metadata, scale, validate, view};
 
 /// What the caller wants done to the stored object.
 pub(crate) enum Change {
@@ -42,10 +42,11 @@ impl Verbs {
         check_target(target, "update")?;
         let mut warnings = deprecation(target)?;
         let mut body = body;
-        decode(target, &mut body, Source::Body, options, &mut warnings)?;
+        decode(&target.exchanged(), &mut body, Source::Body, options, &mut warnings)?;
         check_identity(target, &mut body)?;
         self.change(caller, target, Change::Replace(body), options, warnings).await
     }
+
     pub(crate) async fn patch_object(
         &self,
         caller: &Caller,
@@ -111,7 +112,7 @@ impl Verbs {
         };
         let object = if lock.is_some() && !options.dry_run { self.settle_crd(object).await? } else { object };
         drop(lock);
-        Ok(Written { object, created: false, warnings })
+        Ok(Written { object: scale::seen(target, object)?, created: false, warnings })
     }
 
     async fn attempt(
@@ -125,7 +126,9 @@ impl Verbs {
     ) -> Result<Attempt, Status> {
         let kind = &target.kind;
         let resource = kind.group_resource();
-        let old = view::object(entry, kind, target.version()?);
+        let whole = view::object(entry, kind, target.version()?);
+        let exchanged = target.exchanged();
+        let old = scale::before(target, &whole)?;
         let (mut next, pinned) = match change {
             Change::Replace(body) => {
                 let pinned = check_revision(target, body, &old)?;
@@ -133,7 +136,7 @@ impl Verbs {
             }
             Change::Patch(wanted) => {
                 let mut next = patch::apply(target, &old, wanted)?;
-                decode(target, &mut next, Source::Patch, options, warnings)?;
+                decode(&exchanged, &mut next, Source::Patch, options, warnings)?;
                 check_identity(target, &mut next)?;
                 let given = object::resource_version(&next);
                 if !given.is_empty() && given != object::resource_version(&old) {
@@ -148,10 +151,11 @@ impl Verbs {
         shape(target, &mut next, &old);
 
         let mut request = attributes(Operation::Update, caller, target, object::name(&old), options.dry_run);
+        request.kind = exchanged.kind.gvk(&exchanged.version);
         request.object = Some(next);
         request.old_object = Some(old.value().clone());
         let context = self.admit_context();
-        let result = self.admit_and_store(target, entry, &old, &mut request, &context, warnings).await;
+        let result = self.admit_and_store(target, entry, &whole, &mut request, &context, warnings).await;
         warnings.extend(context.take_warnings());
         match result {
             Ok(object) => {
@@ -182,11 +186,15 @@ impl Verbs {
         let version = target.version()?;
         self.chain().admit(request, context).await?;
         let mut next = request.object.take().unwrap_or_default();
-        normalize(target, &mut next)?;
-        metadata::drop_empty(&mut next);
-        shape(target, &mut next, old);
+        if let Some(scale) = target.scale() {
+            next = scale::write(target, scale, &next, old)?;
+        } else {
+            normalize(target, &mut next)?;
+            metadata::drop_empty(&mut next);
+            shape(target, &mut next, old);
+        }
         let now = self.now();
-        if target.subresource.is_none() {
+        if target.subresource.is_none() || target.scale().is_some() {
             kind.strategy.prepare_update(&mut next, old, now);
             if kind.manners.generation && metadata::wanted_differs(&next, old, version.status_subresource) {
                 let generation = object::generation(old) + 1;
@@ -195,9 +203,17 @@ impl Verbs {
         }
         let below = target.subresource.as_deref().filter(|s| *s == "status").unwrap_or_default();
         validate::update(target, &next, old, below, warnings)?;
-        request.object = Some(next);
-        self.chain().validate(request, context).await?;
-        let mut next = request.object.take().unwrap_or_default();
+        let mut next = if target.scale().is_some() {
+            // Plugins see what the request is about; what it does to the object is ours.
+            let next = Object::new(next);
+            request.object = Some(scale::seen(target, next.clone())?.into_value());
+            self.chain().validate(request, context).await?;
+            next.into_value()
+        } else {
+            request.object = Some(next);
+            self.chain().validate(request, context).await?;
+            request.object.take().unwrap_or_default()
+        };
 
         let stored = view::to_storage(&next, kind);
         let completes =
@@ -264,6 +280,7 @@ fn shape(target: &Target, next: &mut Value, old: &Value) {
             copy_field(&mut whole, next, "status");
             *next = whole;
         }
+        Some("scale") => scale::shape(next, old),
         Some(_) => {
             // Only `finalize` of namespaces is left: the list of finalizers that keep them.
             let mut whole = old.clone();
@@ -289,7 +306,7 @@ fn copy_field(to: &mut Value, from: &Value, field: &str) {
 fn check_revision(target: &Target, body: &Value, old: &Value) -> Result<bool, Status> {
     let given = object::resource_version(body);
     if given.is_empty() || given == "0" {
-        if target.kind.manners.unconditional_update {
+        if target.exchanged().kind.manners.unconditional_update {
             return Ok(false);
         }
         // Unlike other 422s this one names the resource, not the kind.
@@ -348,7 +365,7 @@ pub(crate) fn check_target(target: &Target, verb: &str) -> Result<(), Status> {
     list::check_subresource(target)?;
     let resource = target.kind.group_resource();
     let supported = match target.subresource.as_deref() {
-        None | Some("status") => target.kind.supports(verb),
+        None | Some("status" | "scale") => target.kind.supports(verb),
         Some(other) => target.kind.subresources.iter().any(|(name, verbs)| *name == other && verbs.contains(&verb)),
     };
     if !supported || target.name.is_none() || (target.kind.is_namespaced() && target.namespace.is_none()) {

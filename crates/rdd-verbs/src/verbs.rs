@@ -151,7 +151,7 @@ impl Verbs {
         self.carry_out(async move { verbs.create_object(&caller, &target, body, &options).await }).await
     }
 
-    /// Replaces an object, or the part of it that the target's subresource (`status`, `finalize`) stands for.
+    /// Replaces an object, or the part of it that the target's subresource (`status`, `scale`, `finalize`) stands for.
     pub async fn update(
         &self,
         caller: &Caller,

@@ -29,6 +29,19 @@ pub(crate) fn builder() -> Builder {
     ApiServer::builder().token(TOKEN, admin).ready_when("controllers")
 }
 
+/// The same with a scale subresource.
+pub(crate) fn scaled_widgets() -> String {
+    let scale = "scale: {specReplicasPath: .spec.replicas, statusReplicasPath: .status.replicas, \
+                 labelSelectorPath: .status.selector}";
+    WIDGETS
+        .replace("{status: {}}", &format!("{{status: {{}}, {scale}}}"))
+        .replace("size: {type", "replicas: {type: integer, maximum: 10}\n              size: {type")
+        .replace(
+            "phase: {type",
+            "replicas: {type: integer}\n              selector: {type: string}\n              phase: {type",
+        )
+}
+
 /// Starts a server over a store in memory.
 pub(crate) async fn server() -> ApiServer {
     builder().start().await.expect("the server starts")

@@ -7,9 +7,11 @@ mod event;
 mod key_value;
 mod lease;
 mod namespace;
+mod scale;
 mod secret;
 mod table;
 
 pub use custom_resource_definition::CLEANUP_FINALIZER;
 pub use namespace::KUBERNETES_FINALIZER;
+pub use scale::scale;
 pub use table::{kinds, object_meta};

@@ -32,22 +32,23 @@ fn read(text: &str) -> Value {
     serde_json::from_str(text).expect("the embedded schemas are JSON, as a test checks")
 }
 
-struct Draft {
-    group: &'static str,
-    resource: &'static str,
-    singular: &'static str,
-    kind: &'static str,
-    short_names: &'static [&'static str],
-    scope: Scope,
-    schema: &'static str,
-    columns: Vec<Column>,
-    manners: Manners,
-    strategy: Arc<dyn Strategy>,
-    message: &'static Message,
+/// What the built-in kinds differ in.
+pub(super) struct Draft {
+    pub(super) group: &'static str,
+    pub(super) resource: &'static str,
+    pub(super) singular: &'static str,
+    pub(super) kind: &'static str,
+    pub(super) short_names: &'static [&'static str],
+    pub(super) scope: Scope,
+    pub(super) schema: &'static str,
+    pub(super) columns: Vec<Column>,
+    pub(super) manners: Manners,
+    pub(super) strategy: Arc<dyn Strategy>,
+    pub(super) message: &'static Message,
 }
 
 impl Draft {
-    fn finish(self) -> Kind {
+    pub(super) fn finish(self) -> Kind {
         let version = Version {
             name: "v1".to_owned(),
             served: true,
@@ -83,7 +84,7 @@ impl Draft {
     }
 }
 
-const UNCONDITIONAL: Manners =
+pub(super) const UNCONDITIONAL: Manners =
     Manners { generation: false, unconditional_update: true, create_on_update: false, return_deleted: false };
 
 /// Makes the built-in kinds, in the order of discovery.

@@ -6,6 +6,7 @@
 //! kinds that kubectl sends, were checked against captured bodies (see `captured.rs`).
 
 mod apiextensions;
+mod autoscaling;
 mod core;
 mod decode;
 mod meta;
@@ -13,6 +14,7 @@ mod table;
 mod wire;
 
 pub use apiextensions::CUSTOM_RESOURCE_DEFINITION;
+pub use autoscaling::SCALE;
 pub use core::{CONFIG_MAP, EVENT, EVENTS_EVENT, LEASE, NAMESPACE, SECRET, SERVICE_ACCOUNT};
 pub use decode::{Body, DecodeError, decode, decode_body, is_protobuf};
 pub use meta::{DELETE_OPTIONS, LIST_META, OBJECT_META, OWNER_REFERENCE};
