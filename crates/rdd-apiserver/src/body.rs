@@ -14,7 +14,7 @@ use crate::negotiate;
 use crate::query::Query;
 
 /// The largest body.
-pub(crate) const LIMIT: usize = 3 * 1024 * 1024;
+pub(crate) const LIMIT: usize = rdd_verbs::OBJECT_LIMIT;
 /// How much more than that is read and thrown away, so that the client hears why.
 const DRAINED: usize = 16 * 1024 * 1024;
 

@@ -148,14 +148,14 @@ impl Verbs {
             }
             status
         };
+        let bytes = view::to_bytes(&view::to_storage(&object, kind), 0)?;
         if options.dry_run {
             return match self.store().snapshot().get(&key) {
                 Some(entry) => Err(taken(Some(&view::object(&entry, kind, version)))),
                 None => Ok(Object::new(object)),
             };
         }
-        let bytes = view::to_storage(&object, kind).to_string();
-        match self.store().put(key, bytes.into(), Expect::Absent, kind.ttl).await {
+        match self.store().put(key, bytes, Expect::Absent, kind.ttl).await {
             Ok(entry) => Ok(view::object(&entry, kind, version)),
             Err(WriteError::Conflict { current }) => {
                 let current = current.map(|entry| view::object(&entry, kind, version));

@@ -38,3 +38,4 @@ pub use options::{
     WatchStream, WriteOptions, Written, parse_dry_run,
 };
 pub use verbs::Verbs;
+pub use view::OBJECT_LIMIT;

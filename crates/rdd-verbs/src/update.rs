@@ -216,6 +216,7 @@ impl Verbs {
         };
 
         let stored = view::to_storage(&next, kind);
+        let bytes = view::to_bytes(&stored, entry.bytes.len())?;
         let completes =
             object::is_terminating(&next) && object::finalizers(&next).next().is_none() && !kind.strategy.keeps(&next);
         if request.dry_run {
@@ -235,8 +236,7 @@ impl Verbs {
         if before.as_ref() == Some(&stored) {
             return Ok(old.clone());
         }
-        let bytes = stored.to_string();
-        let put = self.store().put(entry.key.clone(), bytes.into(), Expect::Revision(entry.revision), kind.ttl).await;
+        let put = self.store().put(entry.key.clone(), bytes, Expect::Revision(entry.revision), kind.ttl).await;
         let entry = put.map_err(|error| Refusal::of(&error, target))?;
         Ok(view::object(&entry, kind, version))
     }

@@ -2,6 +2,8 @@
 
 use std::sync::Mutex;
 
+use bytes::Bytes;
+use rdd_api::Status;
 use rdd_registry::{Kind, Version};
 use rdd_store::Entry;
 use serde_json::{Value, json};
@@ -62,6 +64,19 @@ pub(crate) fn convert(object: &mut Value, kind: &Kind, version: &Version) {
     if differs && kind.custom.is_some() {
         version.schema.prune(object);
     }
+}
+
+/// The largest object, as stored: what a PUT could carry.
+pub const OBJECT_LIMIT: usize = 3 * 1024 * 1024;
+
+/// Prints the stored form of an object, unless that is too large. `before` is how large it was: what was let in
+/// once may shrink, lose its finalizers and keep its size.
+pub(crate) fn to_bytes(stored: &Value, before: usize) -> Result<Bytes, Status> {
+    let text = stored.to_string();
+    if text.len() > OBJECT_LIMIT.max(before) {
+        return Err(Status::too_large(OBJECT_LIMIT));
+    }
+    Ok(text.into())
 }
 
 /// Makes the stored form of an object of the request's version.

@@ -1,10 +1,47 @@
 use rdd_api::object;
-use rdd_verbs::WriteOptions;
-use serde_json::json;
+use rdd_store::Expect;
+use rdd_verbs::{Patch, WriteOptions};
+use serde_json::{Value, json};
 
 use crate::world::{caller, check, world};
 
 const MODIFIED: &str = "the object has been modified; please apply your changes to the latest version and try again";
+
+#[tokio::test]
+async fn an_object_grows_no_further_than_a_body_can() {
+    let world = world().await;
+    world.add_widgets().await;
+    let target = world.widgets().named("w");
+    let large = "x".repeat(2 * 1024 * 1024);
+    let finalizers = json!(["example.com/a"]);
+    let body = json!({"metadata": {"name": "w", "finalizers": finalizers}, "spec": {"color": large}});
+    world.create(&world.widgets(), body.clone()).await;
+    let before = world.revision();
+    let message = "Request entity too large: limit is 3145728";
+    let more = json!({"spec": {"list": [large]}});
+    for dry_run in [true, false] {
+        let options = WriteOptions { dry_run, ..WriteOptions::default() };
+        let patched = world.verbs.patch(&caller(), &target, Patch::Merge(more.clone()), &options).await;
+        check(patched, 413, "RequestEntityTooLarge", message);
+    }
+    let twice = json!({"metadata": {"name": "v"}, "spec": {"color": large, "list": [large]}});
+    check(world.try_create(&world.widgets(), twice).await, 413, "RequestEntityTooLarge", message);
+    assert_eq!(world.revision(), before);
+
+    // One that an older server let grow can be made smaller, and can go.
+    let key = rdd_store::Key::new("example.com", "widgets", Some("default"), "w");
+    let entry = world.store.snapshot().get(&key).expect("there");
+    let mut stored: Value = serde_json::from_slice(&entry.bytes).expect("JSON");
+    stored["spec"]["list"] = json!([large, "y"]);
+    world.store.put(key, stored.to_string().into(), Expect::Revision(entry.revision), None).await.expect("put");
+    let grown = Patch::Merge(json!({"metadata": {"labels": {"a": "b"}}}));
+    check(world.try_patch(&target, grown).await, 413, "RequestEntityTooLarge", message);
+    let smaller = world.merge(&target, json!({"spec": {"list": [large]}})).await;
+    assert_eq!(smaller["spec"]["list"].as_array().map(Vec::len), Some(1));
+    world.delete(&target).await;
+    world.merge(&target, json!({"metadata": {"finalizers": null}})).await;
+    assert!(world.verbs.get(&target).is_err());
+}
 
 #[tokio::test]
 async fn identity_stays_and_the_revision_must_fit() {
