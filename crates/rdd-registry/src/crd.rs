@@ -124,6 +124,24 @@ pub fn with_names(crd: &Value, others: &[Arc<Value>], now: Timestamp) -> Value {
     out
 }
 
+/// Returns whether [`with_names`] has nothing to decide: a CRD that has all the names it wants keeps them, whatever the
+/// others do.
+pub fn has_its_names(crd: &Value) -> bool {
+    let names = |path: &str, field: &str| {
+        let value = crd.pointer(&format!("{path}/{field}")).cloned().unwrap_or_default();
+        let empty = match &value {
+            Value::Array(list) => list.is_empty(),
+            other => other.as_str().is_none_or(str::is_empty),
+        };
+        if empty { Value::Null } else { value }
+    };
+    has_condition(crd, "NamesAccepted")
+        && is_established(crd)
+        && ["plural", "singular", "shortNames", "kind", "listKind", "categories"]
+            .iter()
+            .all(|field| names("/spec/names", field) == names("/status/acceptedNames", field))
+}
+
 /// Returns a text that differs whenever the CRD would make another kind.
 pub fn stamp(crd: &Value) -> String {
     // Every change of the spec, and the beginning of deletion, make a generation.
@@ -294,6 +312,10 @@ mod tests {
             json!({"plural": "widgets", "singular": "widget", "kind": "Widget", "listKind": "WidgetList",
                 "shortNames": ["wd"]})
         );
+        assert!(has_its_names(&first) && !has_its_names(&crd("widgets", "Widget", &["wd"])));
+        let mut renamed = first.clone();
+        renamed["spec"]["names"]["shortNames"] = json!([]);
+        assert!(!has_its_names(&renamed));
         // Itself is no conflict, and looking again changes nothing.
         let again = with_names(&first, &[Arc::new(first.clone())], now);
         assert_eq!(again, first);
@@ -308,7 +330,7 @@ mod tests {
             let second = with_names(&second, &others, now);
             assert_eq!(condition(&second, "NamesAccepted"), ("False".into(), reason.into()));
             assert_eq!(condition(&second, "Established"), ("False".into(), "NotAccepted".into()));
-            assert!(compile(&second).is_none());
+            assert!(compile(&second).is_none() && !has_its_names(&second));
         }
     }
 

@@ -4,10 +4,12 @@
 //! written ──settle──▶ established, served ──delete──▶ terminating ──objects gone──▶ removed, not served
 //! ```
 //!
-//! *Settling* takes the stored CRD and makes the world fit: it decides on the names, puts the kind into the
+//! *Settling* takes the stored CRDs and makes the world fit: it decides on the names, puts the kind into the
 //! registry, and only then writes the status that says so. A client that sees `Established` can therefore
-//! use the kind at once. It looks only at what is stored, so a start runs the same path.
+//! use the kind at once. It looks only at what is stored: a request, a start, and the loop that follows all CRDs run
+//! the same path, and what one of them could not finish the next one does.
 
+use std::collections::HashSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,8 +27,9 @@ use crate::options::{Caller, DeleteOptions, ListOptions, Target, WriteOptions};
 use crate::verbs::{Verbs, key, store_failure};
 use crate::view;
 
-/// How long until a deletion that failed is tried again.
+/// How long until what failed is tried again; twice as long each time, up to the most.
 const RETRY: Duration = Duration::from_secs(1);
+const MOST_RETRY: Duration = Duration::from_secs(60);
 
 fn crds() -> GroupVersionResource {
     GroupVersionResource::new("apiextensions.k8s.io", "v1", "customresourcedefinitions")
@@ -36,10 +39,7 @@ impl Verbs {
     /// Serves the kinds of all stored CRDs.
     pub(crate) async fn load_custom_kinds(&self) -> Result<(), Status> {
         let _lock = self.custom_kinds_lock().lock().await;
-        for object in self.all_crds().await? {
-            self.settle_crd(object).await?;
-        }
-        Ok(())
+        self.settle_crds().await
     }
 
     async fn all_crds(&self) -> Result<Vec<Object>, Status> {
@@ -49,38 +49,76 @@ impl Verbs {
     /// Makes the world fit a CRD that was just written, and returns its last state. The caller holds the
     /// lock of the custom kinds.
     pub(crate) async fn settle_crd(&self, written: Object) -> Result<Object, Status> {
-        let target = self.target(&crds())?.named(object::name(&written));
+        let (settled, _) = self.settle_one(&written).await?;
+        // Somebody may have waited for a name that it has given up.
+        if let Err(status) = self.settle_crds().await {
+            // This request is done, and its event wakes the loop, which tries again.
+            tracing::warn!(%status, "the names of other custom kinds are not settled");
+        }
+        Ok(settled)
+    }
+
+    /// Makes the world fit all stored CRDs. Writes nothing where it fits. One that fails stops no other. The caller
+    /// holds the lock of the custom kinds.
+    async fn settle_crds(&self) -> Result<(), Status> {
+        let mut all = self.all_crds().await?;
+        let names: HashSet<&str> = all.iter().map(|crd| object::name(crd)).collect();
+        for kind in self.registry().kinds().iter() {
+            if let Some(custom) = kind.custom.as_ref().filter(|custom| !names.contains(custom.name.as_str())) {
+                self.registry().remove_custom(&custom.name);
+            }
+        }
+        // A name that one gets or gives up may be what another one waits for. Nobody takes a name that is taken, so
+        // each round but the last ends the wait of at least one.
+        for _ in 0..=all.len() {
+            let (mut wrote, mut failed) = (false, None);
+            for crd in &all {
+                match self.settle_one(crd).await {
+                    Ok((_, changed)) => wrote |= changed,
+                    Err(status) => failed = Some(status),
+                }
+            }
+            match failed {
+                Some(status) => return Err(status),
+                None if !wrote => break,
+                None => all = self.all_crds().await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the world fit one CRD. Returns its last state, and whether that was written here.
+    async fn settle_one(&self, known: &Object) -> Result<(Object, bool), Status> {
+        let target = self.target(&crds())?.named(object::name(known));
         let version = target.version()?;
         loop {
             let Some(entry) = self.store().snapshot().get(&key(&target, target.name_text())) else {
                 self.registry().remove_custom(target.name_text());
-                // Its names are free; somebody may have waited for them.
-                for other in self.all_crds().await? {
-                    if !crd::is_established(&other) {
-                        Box::pin(self.settle_crd(other)).await?;
-                    }
-                }
-                return Ok(written);
+                return Ok((known.clone(), false));
             };
             let present = view::object(&entry, &target.kind, version);
-            let others: Vec<Arc<Value>> = self.all_crds().await?.iter().map(|o| o.value().clone()).collect();
-            let settled = crd::with_names(&present, &others, self.now());
+            let settled = if crd::has_its_names(&present) {
+                present.clone()
+            } else {
+                let others: Vec<Arc<Value>> = self.all_crds().await?.iter().map(|o| o.value().clone()).collect();
+                Object::new(crd::with_names(&present, &others, self.now()))
+            };
             // First the routes, then the word that they are there.
             let kinds = self.registry().kinds();
-            let known = kinds.by_group_resource(text(&settled, "/spec/group"), text(&settled, "/spec/names/plural"));
-            let known = known.and_then(|kind| kind.custom.as_ref());
+            let served = kinds.by_group_resource(text(&settled, "/spec/group"), text(&settled, "/spec/names/plural"));
+            let served = served.and_then(|kind| kind.custom.as_ref());
             // A kind that stays the same keeps what was decoded with it.
-            if known.is_none_or(|custom| custom.stamp != crd::stamp(&settled))
+            if served.is_none_or(|custom| custom.stamp != crd::stamp(&settled))
                 && let Some(kind) = crd::compile(&settled)
             {
                 self.registry().set_custom(kind);
             }
-            if settled == **present.value() {
-                return Ok(present);
+            if settled == present {
+                return Ok((present, false));
             }
             let bytes = view::to_storage(&settled, &target.kind).to_string();
             match self.store().put(entry.key.clone(), bytes.into(), Expect::Revision(entry.revision), None).await {
-                Ok(entry) => return Ok(view::object(&entry, &target.kind, version)),
+                Ok(entry) => return Ok((view::object(&entry, &target.kind, version), true)),
                 Err(WriteError::Conflict { .. }) => {}
                 Err(error) => {
                     return Err(store_failure(&error, &target.kind.group_resource(), target.name_text()));
@@ -89,23 +127,30 @@ impl Verbs {
         }
     }
 
-    /// Finishes the deletion of CRDs: deletes their objects, whose finalizers are honoured, and then lets
-    /// go of the CRD. Runs until `stop` is done.
+    /// Keeps the world fitting the CRDs: settles what requests could not, and finishes deletions, which empties the
+    /// kind (finalizers are honoured) and then lets go of the CRD. Runs until `stop` is done.
     pub async fn run_custom_kinds(self, stop: impl Future<Output = ()>) {
         tokio::pin!(stop);
         let mut changes = match self.store().watch(Prefix::everything(), Start::Now) {
             Ok(changes) => changes,
             Err(error) => {
-                tracing::error!(%error, "deleted custom kinds cannot be followed");
+                tracing::error!(%error, "custom kinds cannot be followed");
                 return;
             }
         };
+        let mut pause = RETRY;
         loop {
-            let (waiting, retry) = match self.finish_terminating().await {
-                Ok(waiting) => (waiting, None),
+            let mut waiting = false;
+            let retry = match self.step_of_custom_kinds(&mut waiting).await {
+                Ok(()) => {
+                    pause = RETRY;
+                    None
+                }
                 Err(status) => {
-                    tracing::warn!(%status, "the deletion of a custom kind is not finished");
-                    (true, Some(Instant::now() + RETRY))
+                    tracing::warn!(%status, "a custom kind is not settled, or its deletion not finished");
+                    let at = Instant::now() + pause;
+                    pause = (pause * 2).min(MOST_RETRY);
+                    Some(at)
                 }
             };
             // While objects are in the way any write may be the one that takes them out of it.
@@ -130,31 +175,41 @@ impl Verbs {
         }
     }
 
-    /// Takes every terminating CRD one step on; returns whether one waits for its objects.
-    async fn finish_terminating(&self) -> Result<bool, Status> {
-        let mut waiting = false;
+    /// Takes every CRD one step on; notes whether one waits for its objects. One that fails stops no other.
+    async fn step_of_custom_kinds(&self, waiting: &mut bool) -> Result<(), Status> {
+        let lock = self.custom_kinds_lock().lock().await;
+        let mut outcome = self.settle_crds().await;
+        drop(lock);
         for object in self.all_crds().await? {
             let ours = object::finalizers(&object).any(|f| f == CLEANUP_FINALIZER);
             if object::is_terminating(&object) && ours {
-                waiting |= !self.finish_crd(&object).await?;
+                match self.finish_crd(&object).await {
+                    Ok(finished) => *waiting |= !finished,
+                    Err(status) => outcome = Err(status),
+                }
             }
         }
-        Ok(waiting)
+        outcome
     }
 
     async fn finish_crd(&self, present: &Object) -> Result<bool, Status> {
         let caller = Caller::system("system:serviceaccount:kube-system:custom-resource-finalizer");
-        let kinds = self.registry().kinds();
         let (group, plural) = (text(present, "/spec/group"), text(present, "/status/acceptedNames/plural"));
+        // Who marked the CRD holds the lock until the registry says so too.
+        let lock = self.custom_kinds_lock().lock().await;
+        let kinds = self.registry().kinds();
+        drop(lock);
         let kind = kinds
             .by_group_resource(group, plural)
             .filter(|k| k.custom.as_ref().is_some_and(|c| c.uid == object::uid(present)));
         if let Some(kind) = kind {
+            if kind.custom.as_ref().is_some_and(|custom| !custom.terminating) {
+                // Creates still go on: what is emptied now would not stay so.
+                return Err(Status::internal(format!("{group}/{plural} is served as if it were not deleted")));
+            }
             let message = "CustomResource deletion is in progress";
             self.set_terminating(&caller, present, "True", "InstanceDeletionInProgress", message).await?;
-            // Who marked the CRD holds the lock until the registry says so too; creates that saw the kind
-            // alive end first, later ones are refused.
-            drop(self.custom_kinds_lock().lock().await);
+            // Creates that saw the kind alive end first, later ones are refused.
             self.custom_creates().settled(object::name(present)).await;
             let target = Target {
                 version: kind.storage_version().name.clone(),

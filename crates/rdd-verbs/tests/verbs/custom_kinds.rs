@@ -190,6 +190,99 @@ async fn two_crds_share_no_names() {
     assert!(world.verbs.registry().kinds().by_group_resource("example.com", "gadgets").is_some());
 }
 
+#[tokio::test]
+async fn a_name_that_another_crd_gives_up_is_taken() {
+    let world = world().await;
+    let mut first = world.add_widgets().await.into_value();
+    let mut second = widget_crd();
+    second["metadata"]["name"] = json!("gadgets.example.com");
+    second["spec"]["names"] = json!({"plural": "gadgets", "kind": "Gadget", "shortNames": ["wd"]});
+    let waiting = world.create(&world.crds(), second.clone()).await;
+    assert!(!is_established(&waiting));
+    second["metadata"]["name"] = json!("appliances.example.com");
+    second["spec"]["names"] = json!({"plural": "appliances", "kind": "Appliance", "shortNames": ["wd"]});
+    let third = world.create(&world.crds(), second).await;
+    assert!(!is_established(&third));
+
+    first["spec"]["names"]["shortNames"] = json!(["wi"]);
+    let changed = world.update(&world.crds().named("widgets.example.com"), first).await;
+    assert_eq!(changed["status"]["acceptedNames"]["shortNames"], json!(["wi"]));
+    let established = |name: &str| is_established(&world.verbs.get(&world.crds().named(name)).expect("there"));
+    let of_both = [established("appliances.example.com"), established("gadgets.example.com")];
+    assert_eq!(of_both.iter().filter(|is| **is).count(), 1, "one of the two gets the name, at once");
+    let before = world.revision();
+    world.merge(&world.crds().named("widgets.example.com"), json!({"metadata": {"labels": {"a": "b"}}})).await;
+    assert_eq!(world.revision(), before + 1, "where all is settled nothing is written");
+}
+
+/// Puts a CRD into the store as a request leaves it whose second write failed.
+async fn put_unsettled(world: &World, change: impl FnOnce(&mut Value)) {
+    let target = world.crds();
+    let key =
+        rdd_store::Key::new(&target.kind.storage.group, &target.kind.storage.resource, None, "widgets.example.com");
+    let present = world.store.snapshot().get(&key).expect("there");
+    let mut crd: Value = serde_json::from_slice(&present.bytes).expect("JSON");
+    change(&mut crd);
+    let expect = rdd_store::Expect::Revision(present.revision);
+    world.store.put(key, crd.to_string().into(), expect, None).await.expect("put");
+}
+
+#[tokio::test]
+async fn what_a_request_could_not_settle_is_settled_later() {
+    let world = world().await;
+    world.add_widgets().await;
+    let crd = world.crds().named("widgets.example.com");
+    finishing(&world, async {
+        put_unsettled(&world, |crd| crd["status"] = json!({"storedVersions": ["v1"]})).await;
+        world.until("established again", || is_established(&world.verbs.get(&crd).expect("there"))).await;
+        put_unsettled(&world, |crd| {
+            crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"] = json!({"type": "object"});
+            crd["metadata"]["generation"] = json!(2);
+        })
+        .await;
+        let generation = || {
+            let kinds = world.verbs.registry().kinds();
+            let kind = kinds.by_group_resource("example.com", "widgets").expect("served").clone();
+            kind.custom.as_ref().expect("custom").stamp.contains("/2/")
+        };
+        let found = async {
+            let mut kinds = world.verbs.registry().changed();
+            while !generation() {
+                kinds.changed().await.expect("the registry lives");
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(20), found).await.expect("the new schema counts");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_kind_is_not_emptied_before_the_registry_knows_that_it_goes() {
+    let world = world().await;
+    world.add_widgets().await;
+    let crd = world.crds().named("widgets.example.com");
+    world.create(&world.widgets(), json!({"metadata": {"name": "w", "finalizers": ["example.com/f"]}})).await;
+    finishing(&world, async {
+        put_unsettled(&world, |crd| {
+            crd["metadata"]["deletionTimestamp"] = json!("2025-01-01T00:00:00Z");
+            crd["metadata"]["finalizers"] = json!(["customresourcecleanup.apiextensions.k8s.io"]);
+            crd["metadata"]["generation"] = json!(2);
+        })
+        .await;
+        let held = world.widgets().named("w");
+        world.until("marked", || object::is_terminating(&world.verbs.get(&held).expect("held"))).await;
+        check(
+            world.try_create(&world.widgets(), json!({"metadata": {"name": "late"}})).await,
+            403,
+            "Forbidden",
+            "widgets.example.com is forbidden: create not allowed while custom resource definition is terminating",
+        );
+        world.merge(&held, json!({"metadata": {"finalizers": null}})).await;
+        until_gone(&world, &crd).await;
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_left_behind_by_creates_that_race_with_the_deletion() {
     let world = world().await;
