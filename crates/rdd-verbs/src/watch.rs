@@ -200,9 +200,13 @@ impl Follower {
                     }
                 }
                 () = sleep_until(bookmark), if self.next_bookmark.is_some() => {
-                    let revision = events.progress().0;
+                    let revision = events.progress();
+                    // A cursor on the future promises nothing yet: who resumes there would miss what comes before it.
+                    let reached = revision <= self.verbs.store().revision();
                     self.plan_bookmark();
-                    return Some(WatchEvent::Bookmark { revision, initial_events_end: false });
+                    if reached {
+                        return Some(WatchEvent::Bookmark { revision: revision.0, initial_events_end: false });
+                    }
                 }
                 event = events.next() => match event {
                     Ok(event) => {

@@ -156,6 +156,20 @@ async fn a_watch_is_told_how_far_it_is_before_its_time_is_over() {
 }
 
 #[tokio::test]
+async fn a_watch_of_the_future_is_not_told_that_it_is_there() {
+    let world = world().await;
+    let options =
+        |revision: u64| WatchOptions { bookmarks: true, timeout: Some(Duration::from_millis(2100)), ..after(revision) };
+    let mut far = world.watch(&world.maps(), &options(world.revision() + 100)).await;
+    let mut near = world.watch(&world.maps(), &options(world.revision() + 1)).await;
+    world.map("a").await;
+    world.map("b").await;
+    assert_eq!(told(&mut near).await, "ADDED b");
+    assert_eq!(told(&mut near).await, "BOOKMARK", "the future has come");
+    assert_eq!(told(&mut far).await, "END");
+}
+
+#[tokio::test]
 async fn a_watch_ends_with_its_kind() {
     let world = world().await;
     world.add_widgets().await;
