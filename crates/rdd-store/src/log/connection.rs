@@ -154,6 +154,13 @@ impl Log {
         drop(self.lock);
     }
 
+    /// Returns a setting of the connection that appends.
+    #[cfg(test)]
+    pub(super) fn setting<T: rusqlite::types::FromSql>(&self, name: &str) -> T {
+        let read = |connection: &mut Connection| connection.pragma_query_value(None, name, |row| row.get(0));
+        self.with(read).expect("the setting is known")
+    }
+
     fn with<T, E: Into<LogError>>(&self, work: impl FnOnce(&mut Connection) -> Result<T, E>) -> Result<T, LogError> {
         work(lock_handle(&self.handle).as_mut().ok_or(LogError::Closed)?).map_err(Into::into)
     }

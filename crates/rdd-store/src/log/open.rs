@@ -228,3 +228,26 @@ fn failed(path: &Path, source: rusqlite::Error) -> OpenError {
         _ => OpenError::Sqlite { path, source },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// SIGKILL does not show what a power failure takes: the kernel keeps what was written. So this looks at the
+    /// connection that appends, on a new database and on one that is opened again.
+    #[test]
+    fn the_connection_that_appends_waits_for_the_disk() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let location = Location::File(directory.path().join("state.db"));
+        for time in ["first", "second"] {
+            let log = open(&location).expect("it opens");
+            let full: i64 = log.setting("synchronous");
+            assert_eq!(full, 2, "synchronous, the {time} time");
+            assert_eq!(log.setting::<String>("journal_mode"), "wal", "the {time} time");
+            for name in ["fullfsync", "checkpoint_fullfsync"] {
+                assert_eq!(log.setting::<i64>(name), 1, "{name}, the {time} time");
+            }
+            log.close();
+        }
+    }
+}
