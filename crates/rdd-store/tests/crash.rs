@@ -46,6 +46,65 @@ fn what_was_acknowledged_survives_sigkill() {
     assert!(acknowledged.len() > rounds, "only {} writes in {rounds} rounds", acknowledged.len());
 }
 
+/// The moment that matters is between an acknowledgement and the commit. It is as long as can be while somebody else
+/// holds the database: then nothing can be committed, so whatever is acknowledged must already be there.
+#[test]
+fn nothing_is_acknowledged_while_the_commit_is_held_back() {
+    let place = Place::file();
+    let mut child =
+        child("child_writes_while_the_commit_is_held_back", &[(PATH, place.path().to_str().expect("text"))]);
+    let mut output = BufReader::new(child.stdout.take().expect("a pipe"));
+    let mut acknowledged = BTreeMap::new();
+    let mut line = String::new();
+    loop {
+        line.clear();
+        assert!(output.read_line(&mut line).expect("the pipe works") > 0, "the child ended early");
+        if let Some(ack) = line.trim_end().strip_prefix("ack ") {
+            let (revision, name) = ack.split_once(' ').expect("two words");
+            acknowledged.insert(revision.parse().expect("a number"), name.to_owned());
+            if name == "held" {
+                break;
+            }
+        }
+        if line.starts_with("refused") {
+            break;
+        }
+    }
+    // At once: the commit is still held back, and dies with the child.
+    child.kill().expect("it is ours");
+    child.wait().expect("it ends");
+    assert!(acknowledged.values().any(|name| name == "free"), "{acknowledged:?}");
+    run(verify(&place, &acknowledged));
+    assert_eq!(acknowledged.len(), 1, "acknowledged before the commit: {acknowledged:?}");
+}
+
+/// Writes while a connection of its own keeps the store's from committing, and says what is acknowledged.
+#[test]
+#[ignore = "runs as a child of another test"]
+fn child_writes_while_the_commit_is_held_back() {
+    let Ok(path) = std::env::var(PATH) else { return };
+    run(async {
+        let store = Store::open(Location::File(path.clone().into()), Options::default()).expect("the store opens");
+        let mut watch = store.watch(Prefix::everything(), Start::Now).expect("now");
+        let free = store.put(key("free"), "free".into(), Expect::Absent, None).await.expect("nothing is in the way");
+        println!("\nack {} free", free.revision);
+        assert_eq!(next(&mut watch).await.revision, free.revision);
+        let other = rusqlite::Connection::open(path).expect("the database opens");
+        other.execute_batch("BEGIN IMMEDIATE").expect("nobody writes");
+        // The store waits for the other connection, and gives up after a while; one that does not wait is found out.
+        match store.put(key("held"), "held".into(), Expect::Absent, None).await {
+            Ok(entry) => println!("ack {} held", entry.revision),
+            Err(error) => {
+                assert!(matches!(error, WriteError::Unavailable { .. }), "{error}");
+                assert_eq!((store.revision(), watch.progress()), (free.revision, free.revision), "it was shown");
+                println!("refused");
+            }
+        }
+        // Killed from here on; ends by itself, should the parent be gone without a word.
+        let _ = tokio::time::timeout(DEADLINE, std::future::pending::<()>()).await;
+    });
+}
+
 /// Opens the store and compares: all that was acknowledged is there, under its revision, in the state and in history.
 async fn verify(place: &Place, acknowledged: &BTreeMap<u64, String>) {
     let store = place.open();
