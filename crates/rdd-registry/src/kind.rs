@@ -190,12 +190,12 @@ impl Kind {
         self.scope == Scope::Namespaced
     }
 
-    /// Returns the verbs that discovery tells: fewer while the CRD is being deleted, although updates go on
-    /// so that finalizers can be removed.
+    /// Returns the verbs that discovery tells. A kind whose CRD is being deleted offers only what helps to get rid of its
+    /// objects, although updates go on so that finalizers can be removed.
     pub fn discovery_verbs(&self) -> Vec<&'static str> {
         let terminating = self.custom.as_ref().is_some_and(|c| c.terminating);
-        let keep = |verb: &&str| !terminating || !["create", "patch", "update"].contains(verb);
-        self.verbs.iter().copied().filter(keep).collect()
+        let left = ["delete", "deletecollection", "get", "list", "watch"];
+        self.verbs.iter().copied().filter(|verb| !terminating || left.contains(verb)).collect()
     }
 
     /// Returns whether the kind supports a verb.

@@ -27,18 +27,11 @@ pub(super) fn of<'a>(group: &'a Group, version: &str) -> Vec<Resource<'a>> {
         .iter()
         .filter_map(|kind| {
             let version = kind.version(version).filter(|v| v.served)?;
-            Some(Resource { kind, version, verbs: verbs(kind), subresources: subresources(kind, version) })
+            Some(Resource { kind, version, verbs: kind.discovery_verbs(), subresources: subresources(kind, version) })
         })
         .collect();
     resources.sort_by(|a, b| a.kind.resource.cmp(&b.kind.resource));
     resources
-}
-
-/// A kind whose CRD is being deleted offers only what helps to get rid of its objects.
-fn verbs(kind: &Kind) -> Vec<&'static str> {
-    let terminating = kind.custom.as_ref().is_some_and(|custom| custom.terminating);
-    let left = ["delete", "deletecollection", "get", "list", "watch"];
-    kind.verbs.iter().copied().filter(|verb| !terminating || left.contains(verb)).collect()
 }
 
 fn subresources(kind: &Kind, version: &Version) -> Vec<Subresource> {
