@@ -29,6 +29,11 @@ impl Chain {
         &self.namespaces
     }
 
+    /// Returns the names of the plugins, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.plugins.iter().map(|plugin| plugin.name())
+    }
+
     /// Lets every plugin change or refuse the request, one after another.
     pub async fn admit(&self, request: &mut Attributes, context: &Admit) -> Result<(), Status> {
         for plugin in self.plugins.iter() {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rdd_admission::{Chain, NamespaceLifecycle, Plugin};
+use rdd_admission::{Chain, Plugin};
 use rdd_api::time::{Clock, SystemClock};
 use rdd_api::{GroupVersionResource, Reason, Status};
 use rdd_auth::{AllowAuthenticated, Authenticator, Authorizer, UserInfo};
@@ -159,10 +159,8 @@ impl Builder {
             Some(store) => store,
             None => Store::open(Location::Memory, Options::default()).map_err(StartError::Open)?,
         };
-        let mut plugins: Vec<Arc<dyn Plugin>> = vec![Arc::new(NamespaceLifecycle::default())];
-        plugins.extend(self.plugins);
         let registry = Arc::new(Registry::with_builtin_kinds());
-        let verbs = Verbs::new(store.clone(), registry, Chain::new(plugins), self.clock);
+        let verbs = Verbs::new(store.clone(), registry, Chain::new(self.plugins), self.clock);
         verbs.start().await.map_err(StartError::Load)?;
         for name in &self.namespaces {
             let install = |source| StartError::Install { what: format!("namespace {name}"), source };

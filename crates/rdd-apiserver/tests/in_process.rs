@@ -176,6 +176,12 @@ async fn duplicate_fields_of_a_patch_are_told() {
 }
 
 #[tokio::test]
+async fn each_plugin_is_there_once() {
+    let server = server().await;
+    assert_eq!(server.verbs().chain().names().collect::<Vec<_>>(), ["NamespaceLifecycle"]);
+}
+
+#[tokio::test]
 async fn a_json_patch_has_a_limit() {
     let server = server().await;
     make_configmap(&server, "a").await;
