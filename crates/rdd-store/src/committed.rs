@@ -283,6 +283,16 @@ impl Committed {
         if inner.closed { Look::Closed } else { Look::Nothing(current) }
     }
 
+    /// Returns the newest revision of a prefix that has left the ring.
+    pub(crate) fn evicted(&self, prefix: &Prefix) -> Revision {
+        let inner = self.read();
+        let topic = match prefix.topic() {
+            None => Some(&inner.all),
+            Some(topic) => inner.topics.get(topic),
+        };
+        Revision(topic.map_or(0, |topic| topic.evicted))
+    }
+
     /// Returns what is notified when an event that may match was published.
     pub(crate) fn changes(&self, prefix: &Prefix) -> Arc<Notify> {
         let mut inner = self.write();

@@ -132,6 +132,11 @@ impl Watch {
         reached
     }
 
+    /// Returns up to which revision events of its prefix are no longer at hand: what a watch that lagged is behind.
+    pub fn gone(&self) -> Revision {
+        self.committed.evicted(&self.prefix)
+    }
+
     async fn page(&self) -> Result<Page, WatchEnd> {
         let (reader, prefix, after) = (self.committed.reader().clone(), self.prefix.clone(), self.cursor);
         // What is in the log but not published yet is for nobody, not even for a moment.

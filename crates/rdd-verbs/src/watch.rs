@@ -224,7 +224,7 @@ impl Follower {
                     }
                     Err(WatchEnd::Lagged) => {
                         let from = events.progress();
-                        let text = format!("too old resource version: {from} ({})", self.verbs.store().oldest());
+                        let text = format!("too old resource version: {from} ({})", events.gone());
                         self.phase = Phase::Ended;
                         return Some(WatchEvent::Error(Status::expired(text)));
                     }

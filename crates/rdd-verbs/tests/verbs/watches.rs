@@ -2,11 +2,11 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use rdd_api::object;
-use rdd_store::Revision;
+use rdd_store::{Location, Options, Revision, Store};
 use rdd_verbs::{WatchEvent, WatchOptions};
 use serde_json::json;
 
-use crate::world::{check, next, told, world};
+use crate::world::{check, next, told, world, world_over};
 
 fn after(revision: u64) -> WatchOptions {
     WatchOptions { resource_version: revision.to_string(), ..WatchOptions::default() }
@@ -167,6 +167,22 @@ async fn a_watch_of_the_future_is_not_told_that_it_is_there() {
     assert_eq!(told(&mut near).await, "ADDED b");
     assert_eq!(told(&mut near).await, "BOOKMARK", "the future has come");
     assert_eq!(told(&mut far).await, "END");
+}
+
+#[tokio::test]
+async fn a_watch_that_fell_behind_is_told_how_far() {
+    let store = Store::open(Location::Memory, Options { history_bytes: 4000, ..Options::default() });
+    let world = world_over(store.expect("memory opens"), Vec::new()).await;
+    let from = world.revision();
+    let mut watch = world.watch(&world.maps(), &after(from)).await;
+    for number in 0..100 {
+        world.map(&format!("m{number}")).await;
+    }
+    let Some(WatchEvent::Error(status)) = next(&mut watch).await else { panic!("no error") };
+    assert_eq!(status.code, 410);
+    let gone = status.message.strip_prefix(&format!("too old resource version: {from} (")).expect("as upstream says");
+    let gone: u64 = gone.trim_end_matches(')').parse().expect("a number");
+    assert!(gone > from && gone < world.revision(), "{gone}");
 }
 
 #[tokio::test]
