@@ -26,7 +26,7 @@ impl Continue {
 
     /// Reads a token.
     pub(crate) fn decode(token: &str) -> Result<Self, Status> {
-        let bad = |why: &str| Status::bad_request(format!("continue key is not valid: {why}"));
+        let bad = |why: &str| Status::bad_request(format!("invalid continue token: continue key is not valid: {why}"));
         let bytes = URL_SAFE_NO_PAD.decode(token.trim_end_matches('=')).map_err(|e| bad(&e.to_string()))?;
         let value: Value = serde_json::from_slice(&bytes).map_err(|e| bad(&e.to_string()))?;
         if value.get("v").and_then(Value::as_str) != Some(VERSION) {
@@ -61,7 +61,10 @@ mod tests {
     fn others_are_refused() {
         let cases = ["%", "e30", &URL_SAFE_NO_PAD.encode(r#"{"v":"meta.k8s.io/v1","rv":0,"start":"a"}"#)];
         for token in cases {
-            assert_eq!(Continue::decode(token).expect_err("refused").code, 400, "{token}");
+            let refused = Continue::decode(token).expect_err("refused");
+            assert_eq!(refused.code, 400, "{token}");
+            let start = "invalid continue token: continue key is not valid: ";
+            assert!(refused.message.starts_with(start), "{}", refused.message);
         }
     }
 }
