@@ -91,8 +91,10 @@ impl<'de> Visitor<'de> for Seed<'_> {
         Ok(v.into())
     }
 
-    fn visit_u64<E>(self, v: u64) -> Result<Value, E> {
-        Ok(v.into())
+    fn visit_u64<E: serde::de::Error>(self, v: u64) -> Result<Value, E> {
+        // As Go decodes what is no int64.
+        #[expect(clippy::cast_precision_loss, reason = "a float is what is wanted")]
+        i64::try_from(v).map_or_else(|_| self.visit_f64(v as f64), |v| Ok(v.into()))
     }
 
     fn visit_f64<E: serde::de::Error>(self, v: f64) -> Result<Value, E> {
@@ -160,5 +162,8 @@ mod tests {
         assert!(parse(b"{\"a\": }").is_err());
         assert!(parse("[".repeat(10_000).as_bytes()).is_err());
         assert_eq!(parse(br#"{"n": 9007199254740993}"#).expect("JSON").value, json!({"n": 9007199254740993_i64}));
+        let most = parse(br#"{"n": 9223372036854775807, "m": 9223372036854775808}"#).expect("JSON").value;
+        assert_eq!(most, json!({"n": i64::MAX, "m": 9.223_372_036_854_776e18}));
+        assert!(most["m"].is_f64(), "no integer that is no int64");
     }
 }
