@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::options::{Caller, Target, WriteOptions};
 use crate::verbs::Verbs;
 
-const NAMESPACES: [&str; 3] = ["default", "kube-system", "kube-public"];
+const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
 
 impl Verbs {
     pub(crate) async fn seed_namespaces(&self) -> Result<(), Status> {

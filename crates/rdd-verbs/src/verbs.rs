@@ -51,7 +51,8 @@ impl Verbs {
     }
 
     /// Makes what must be there before the first request: the custom kinds of stored
-    /// CustomResourceDefinitions, and the namespaces `default`, `kube-system` and `kube-public`.
+    /// CustomResourceDefinitions, and the namespaces `default`, `kube-system`, `kube-public` and
+    /// `kube-node-lease`.
     pub async fn start(&self) -> Result<(), Status> {
         self.load_custom_kinds().await?;
         self.seed_namespaces().await

@@ -129,7 +129,7 @@ async fn selectors_narrow() {
         "\"data.x\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
     );
     let phase = ListOptions { field_selector: "status.phase=Active".to_owned(), ..ListOptions::default() };
-    assert_eq!(world.list(&world.target("namespaces"), &phase).await.items.len(), 4);
+    assert_eq!(world.list(&world.target("namespaces"), &phase).await.items.len(), 5);
 }
 
 #[tokio::test]

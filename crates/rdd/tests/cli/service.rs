@@ -129,7 +129,10 @@ fn ctl_starts_what_it_needs_and_hands_on_its_code() {
     let sealed = Sealed::new();
     let ran = sealed.run(&["ctl", "get", "namespaces", "-o", "name"]);
     assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
-    assert_eq!(ran.stdout, "namespace/default\nnamespace/kube-public\nnamespace/kube-system\nnamespace/rdd-system\n");
+    assert_eq!(
+        ran.stdout,
+        "namespace/default\nnamespace/kube-node-lease\nnamespace/kube-public\nnamespace/kube-system\nnamespace/rdd-system\n"
+    );
     let ran = sealed.run(&["ctl", "get", "configmap", "nothing"]);
     assert_eq!(ran.code, 1);
     assert_eq!(ran.stderr, "Error from server (NotFound): configmaps \"nothing\" not found\n");
