@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -20,7 +20,7 @@ use crate::act::{ActError, Hands};
 use crate::kinds::all_limavms;
 use crate::names::{Claims, NameLocks};
 use crate::observe::{self, CopyFacts, MachineFacts, Objects, Snapshot, VmFacts, uid};
-use crate::plan::{GracePeriods, Step, plan};
+use crate::plan::{GONE_FOR_GOOD, GracePeriods, Step, plan};
 
 /// Why a pass failed.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +28,9 @@ pub enum LimaError {
     /// The LimaVM could not be read.
     #[error("read the LimaVM and its template")]
     Observe(#[source] ClientError),
+    /// The machine's directory could not be looked at.
+    #[error("{0}")]
+    Look(String),
     /// A step could not be done.
     #[error(transparent)]
     Act(#[from] ActError),
@@ -42,6 +45,8 @@ pub struct LimaController {
     grace: GracePeriods,
     claims: Claims,
     told: Mutex<HashMap<String, u64>>,
+    /// Since when the machines of LimaVMs are not there any more, by the LimaVM's uid.
+    gone: Mutex<HashMap<String, Instant>>,
 }
 
 impl std::fmt::Debug for LimaController {
@@ -54,7 +59,16 @@ impl LimaController {
     /// Makes the controller. The locks are those of the admission plugin.
     pub fn new(client: Client, engine: Engine, locks: NameLocks, grace: GracePeriods) -> Self {
         let recorder = Recorder::new(client.clone(), "limavm-controller");
-        Self { client, engine, recorder, locks, grace, claims: Claims::default(), told: Mutex::default() }
+        Self {
+            client,
+            engine,
+            recorder,
+            locks,
+            grace,
+            claims: Claims::default(),
+            told: Mutex::default(),
+            gone: Mutex::default(),
+        }
     }
 
     /// Runs until `stop` is cancelled. Machines run on; it is for the owner of the engine to stop
@@ -110,12 +124,14 @@ impl LimaController {
         let mut copy = objects.copy.as_ref().map(|c| CopyFacts::of(c, vm_uid));
         let vm = objects.vm.as_ref().map(VmFacts::of);
         if let (Some(copy), Some(_), Ok(machine), Ok(facts)) = (&mut copy, &vm, machine, &facts) {
-            let is_new = facts.disk.as_ref().is_some_and(|disk| disk.template.as_ref() != Some(&copy.text));
+            let is_new = facts.on_disk().is_some_and(|disk| disk.template.as_ref() != Some(&copy.text));
             if is_new {
                 let judged = self.engine.templates().resolve(machine.name(), &copy.text);
                 copy.problem = judged.err().map(|e| e.to_string());
             }
         }
+        let is_absent = facts.as_ref().is_ok_and(MachineFacts::is_absent);
+        let gone_for_good = vm_uid.is_some_and(|uid| self.gone_for_good(uid, is_absent));
         let told_run = vm_uid.and_then(|uid| self.told().get(uid).copied());
         Snapshot {
             now: Timestamp::now(),
@@ -125,7 +141,18 @@ impl LimaController {
             told_run,
             template_name: template_configmap_name(&key.name),
             taken_by: taken_by.map(|k| k.namespace),
+            gone_for_good,
         }
+    }
+
+    /// Notes whether a LimaVM's machine is there; returns whether it has been away for long.
+    fn gone_for_good(&self, uid: &str, is_absent: bool) -> bool {
+        let mut gone = self.gone.lock().expect("no holder of this lock panics");
+        if is_absent {
+            return gone.entry(uid.to_owned()).or_insert_with(Instant::now).elapsed() >= GONE_FOR_GOOD;
+        }
+        gone.remove(uid);
+        false
     }
 
     fn told(&self) -> std::sync::MutexGuard<'_, HashMap<String, u64>> {
@@ -136,6 +163,7 @@ impl LimaController {
     fn forget(&self, key: &ObjectKey, objects: &Objects) {
         if let Some(vm) = &objects.vm {
             self.told().remove(uid(vm));
+            self.gone_for_good(uid(vm), false);
         }
         if let Ok(name) = MachineName::new(key.name.clone()) {
             if self.claims.holder(&name).as_ref() == Some(key) {
@@ -176,11 +204,15 @@ impl Reconcile for LimaController {
                 }
                 // No watch shows these; what follows from them is for the next pass.
                 Step::Want(_) | Step::WriteTemplate(_) | Step::FinishCreation => next = Next::After(Duration::ZERO),
+                Step::LookAgain(time) => next = Next::After(*time),
                 Step::LetGo => self.forget(key, &objects),
                 _ => {}
             }
         }
-        Ok(next)
+        match seen.machine {
+            Ok(MachineFacts { disk: Err(problem), .. }) => Err(LimaError::Look(problem)),
+            _ => Ok(next),
+        }
     }
 
     fn is_ordinary(&self, error: &LimaError) -> bool {

@@ -29,6 +29,8 @@ pub struct Snapshot {
     pub template_name: String,
     /// The namespace of another LimaVM that has the machine.
     pub taken_by: Option<String>,
+    /// The machine's directory was not there at earlier looks either, for long enough to believe it.
+    pub gone_for_good: bool,
 }
 
 /// What matters of a LimaVM.
@@ -62,7 +64,7 @@ pub struct CopyFacts {
 }
 
 /// What matters of a machine.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct MachineFacts {
     /// What we asked for last.
     pub wanted: Wanted,
@@ -70,8 +72,9 @@ pub struct MachineFacts {
     pub phase: Phase,
     /// The engine ends.
     pub ending: bool,
-    /// What is on disk, if there is anything.
-    pub disk: Option<DiskFacts>,
+    /// What is on disk, if there is anything; why it could not be looked at, which is no reason to
+    /// believe that there is nothing.
+    pub disk: Result<Option<DiskFacts>, String>,
 }
 
 /// What matters of a machine's directory.
@@ -136,16 +139,27 @@ impl CopyFacts {
 impl MachineFacts {
     /// Looks at the machine.
     pub fn of(machine: &Machine) -> Self {
-        let disk = machine.inspect().unwrap_or_else(|error| {
-            tracing::warn!(machine = %machine.name(), %error, "cannot look at the machine");
-            None
-        });
-        let disk = disk.map(|i| DiskFacts {
-            alive: i.standing != Standing::Stopped,
-            preparing: i.preparing,
-            template: i.template,
-        });
+        let disk = match machine.inspect() {
+            Ok(found) => Ok(found.map(|i| DiskFacts {
+                alive: i.standing != Standing::Stopped,
+                preparing: i.preparing,
+                template: i.template,
+            })),
+            Err(error) => Err(format!("cannot look at {:?}: {error}", machine.dir().path())),
+        };
         Self { wanted: machine.wanted(), phase: machine.seen().phase, ending: machine.is_ending(), disk }
+    }
+}
+
+impl MachineFacts {
+    /// Returns what is on disk, as far as it could be looked at. Not for conclusions from absence.
+    pub fn on_disk(&self) -> Option<&DiskFacts> {
+        self.disk.as_ref().ok().and_then(Option::as_ref)
+    }
+
+    /// Returns whether there is certainly nothing.
+    pub fn is_absent(&self) -> bool {
+        self.disk == Ok(None)
     }
 }
 

@@ -38,6 +38,13 @@ impl Default for GracePeriods {
     }
 }
 
+/// For how long a machine's directory must be away before it is made anew: what somebody moves, or
+/// mounts again, is soon back.
+pub const GONE_FOR_GOOD: Duration = Duration::from_secs(2);
+
+/// What `Created` says of a machine that was there already.
+const EXISTS: &str = "Lima instance exists";
+
 /// The reason of `Created` when the machine of a deleted LimaVM cannot be removed.
 pub const DELETE_FAILED: &str = "DeleteFailed";
 
@@ -64,6 +71,8 @@ pub enum Step {
     WriteTemplate(String),
     /// Say on disk that the machine is complete.
     FinishCreation,
+    /// Look again after this time.
+    LookAgain(Duration),
     /// Tell people, without changing anything.
     Warn {
         /// A CamelCase word.
@@ -105,7 +114,7 @@ pub fn plan(seen: &Snapshot, grace: GracePeriods) -> Vec<Step> {
         return draft.created("False", CREATE_FAILED, &text);
     }
     let is_created = is(vm, CREATED, "True", None);
-    if is_created && machine.disk.as_ref().is_some_and(|d| d.preparing) {
+    if is_created && machine.on_disk().is_some_and(|d| d.preparing) {
         return vec![Step::FinishCreation];
     }
     if vm.status.template_config_map.is_empty()
@@ -160,7 +169,11 @@ fn deletion(seen: &Snapshot, vm: &VmFacts, draft: Draft, grace: GracePeriods) ->
 /// What an earlier LimaVM of this name left on disk. Our own machine is made after the template is
 /// ours, so what is there before is not ours.
 fn leftover(draft: &Draft, machine: &MachineFacts, grace: GracePeriods) -> Option<Vec<Step>> {
-    machine.disk.as_ref()?;
+    match &machine.disk {
+        Ok(None) => return None,
+        Ok(Some(_)) => {}
+        Err(problem) => return Some(draft.clone().created("False", CREATE_FAILED, problem)),
+    }
     Some(match (&machine.wanted, &machine.phase) {
         (Wanted::Removed { .. }, Phase::RemoveFailed { error }) => {
             let text = format!("cannot remove the machine that an earlier LimaVM of this name left: {error}");
@@ -176,15 +189,19 @@ fn creation(seen: &Snapshot, machine: &MachineFacts, draft: Draft) -> Vec<Step> 
         let text = format!("template ConfigMap {:?} not found", seen.template_name);
         return draft.created("False", CREATE_FAILED, &text);
     };
-    let complete = machine.disk.as_ref().filter(|d| !d.preparing && d.template.is_some());
-    if let (Some(disk), false) = (complete, matches!(machine.wanted, Wanted::Exists(_))) {
+    if let Err(problem) = &machine.disk {
+        return draft.created("False", CREATE_FAILED, problem);
+    }
+    // Whatever we asked for: the mark goes only after the world knows, so what is complete was complete
+    // before, and may even run.
+    if let Some(disk) = machine.on_disk().filter(|d| !d.preparing && d.template.is_some()) {
         // If its template differs, that is a change like any other, found in a later pass.
         let same = disk.template.as_deref() == Some(&copy.text);
         return draft.report(|status| {
             if same {
                 status.observed_template_resource_version.clone_from(&copy.version);
             }
-            set(status, CREATED, "True", CREATED, "Lima instance exists", seen.now);
+            set(status, CREATED, "True", CREATED, EXISTS, seen.now);
         });
     }
     if copy.text.is_empty() {
@@ -196,7 +213,7 @@ fn creation(seen: &Snapshot, machine: &MachineFacts, draft: Draft) -> Vec<Step> 
     }
     match &machine.phase {
         Phase::Created { template } if **template == *copy.text => draft.report(|status| {
-            if machine.disk.as_ref().and_then(|d| d.template.as_deref()) == Some(&copy.text) {
+            if machine.on_disk().and_then(|d| d.template.as_deref()) == Some(&copy.text) {
                 status.observed_template_resource_version.clone_from(&copy.version);
             }
             set(status, CREATED, "True", CREATED, "Lima instance created successfully", seen.now);
@@ -215,9 +232,24 @@ fn creation(seen: &Snapshot, machine: &MachineFacts, draft: Draft) -> Vec<Step> 
 
 fn existing(seen: &Snapshot, vm: &VmFacts, machine: &MachineFacts, draft: Draft, grace: GracePeriods) -> Vec<Step> {
     let is_up = matches!(machine.phase, Phase::Starting { .. } | Phase::Running { .. } | Phase::Stopping { .. });
-    if machine.disk.is_none() && !is_up && !machine.ending {
-        return draft.created("Unknown", PENDING, "instance directory is gone, the instance is created anew");
+    if machine.is_absent() && !is_up && !machine.ending {
+        if seen.gone_for_good {
+            return draft.created("Unknown", PENDING, "instance directory is gone, the instance is created anew");
+        }
+        let mut steps = if vm.running { Vec::new() } else { power(vm, machine, seen.told_run, draft, grace) };
+        steps.push(Step::LookAgain(GONE_FOR_GOOD));
+        return steps;
     }
+    let trouble = draft.clone().trouble(machine.disk.as_ref().err());
+    let mut steps = changing(seen, vm, machine, draft, grace);
+    // There is one status: what the machine does comes first, and the next pass sees to this.
+    if !steps.iter().any(|step| matches!(step, Step::Report(_))) {
+        steps.extend(trouble);
+    }
+    steps
+}
+
+fn changing(seen: &Snapshot, vm: &VmFacts, machine: &MachineFacts, draft: Draft, grace: GracePeriods) -> Vec<Step> {
     if vm.restart_requested {
         if !vm.status.restart_needed {
             return draft.report(|status| status.restart_needed = true);
@@ -226,7 +258,7 @@ fn existing(seen: &Snapshot, vm: &VmFacts, machine: &MachineFacts, draft: Draft,
     }
     let mut steps = Vec::new();
     let mut mend = None;
-    if let Some(copy) = &seen.copy {
+    if let (Some(copy), Ok(_)) = (&seen.copy, &machine.disk) {
         match template_change(vm, machine, copy, &draft) {
             Change::Wait => {}
             Change::Step(step) => return vec![step],
@@ -258,11 +290,11 @@ enum Change {
 /// may (§1.8), or the file of the machine is not what was written there.
 fn template_change(vm: &VmFacts, machine: &MachineFacts, copy: &CopyFacts, draft: &Draft) -> Change {
     let observed = || draft.clone().report(|s| s.observed_template_resource_version.clone_from(&copy.version));
-    let same = machine.disk.as_ref().and_then(|d| d.template.as_deref()) == Some(&copy.text);
+    let same = machine.on_disk().and_then(|d| d.template.as_deref()) == Some(&copy.text);
     let waits = vm.status.restart_needed;
     if copy.version == vm.status.observed_template_resource_version {
         // It was on disk before. What was done to the file since is no wish of the API's.
-        let is_whole = same || machine.disk.is_none() || copy.problem.is_some();
+        let is_whole = same || machine.is_absent() || copy.problem.is_some();
         return if is_whole { Change::Wait } else { Change::Mend(Step::WriteTemplate(copy.text.clone())) };
     }
     if same {
@@ -273,7 +305,7 @@ fn template_change(vm: &VmFacts, machine: &MachineFacts, copy: &CopyFacts, draft
         return Change::Refused(Step::Warn { reason: "TemplateRefused", note });
     }
     let is_up = machine.wanted == Wanted::On && matches!(machine.phase, Phase::Starting { .. } | Phase::Running { .. })
-        || machine.disk.as_ref().is_some_and(|d| d.alive) && vm.running;
+        || machine.on_disk().is_some_and(|d| d.alive) && vm.running;
     if is_up && !waits {
         return Change::Steps(draft.clone().report(|status| status.restart_needed = true));
     }
@@ -342,11 +374,12 @@ fn power(vm: &VmFacts, machine: &MachineFacts, told_run: Option<u64>, draft: Dra
 fn restart(vm: &VmFacts, machine: &MachineFacts, draft: &Draft, grace: GracePeriods) -> Option<Vec<Step>> {
     let draft = draft.clone();
     let clear = |status: &mut LimaVmStatus| status.restart_needed = false;
-    let lives = machine.disk.as_ref().is_some_and(|d| d.alive);
+    let lives = machine.on_disk().is_some_and(|d| d.alive);
     match (&machine.wanted, &machine.phase) {
         (Wanted::On, Phase::Running { .. }) => Some(vec![Step::Want(Wanted::Off { grace: grace.stop })]),
         // The VM runs, but no hostagent can be had for it.
         (Wanted::On, Phase::Waiting { .. }) if lives => Some(vec![Step::Want(Wanted::Off { grace: grace.stop })]),
+        (Wanted::On, Phase::Waiting { .. }) if machine.disk.is_err() => None,
         // It does not run, so the next attempt takes the new template.
         (Wanted::On, Phase::Waiting { .. }) => Some([draft.report(clear), vec![Step::TryAgain]].concat()),
         // It boots: the restart comes after that.
@@ -358,6 +391,7 @@ fn restart(vm: &VmFacts, machine: &MachineFacts, draft: &Draft, grace: GracePeri
         (Wanted::Off { .. }, _) => Some(draft.report(clear)),
         // After a restart of the service: what runs is taken over or stopped first.
         _ if !vm.running || lives => None,
+        _ if machine.disk.is_err() => Some(Vec::new()),
         _ => Some(draft.report(clear)),
     }
 }
@@ -411,6 +445,14 @@ impl Draft {
         let mut status = self.status.clone();
         change(&mut status);
         if status == self.status { Vec::new() } else { vec![Step::Report(Report { status, run: None })] }
+    }
+
+    /// Says in `Created`, which stays true, what is wrong with the machine's directory; or no more.
+    fn trouble(self, problem: Option<&String>) -> Vec<Step> {
+        let text = with_detail(EXISTS, problem.map(String::as_str));
+        let told = condition::find(&self.status.conditions, CREATED).map_or("", |c| &c.message);
+        let is_told = told.strip_prefix(EXISTS).is_some_and(|rest| rest.starts_with(": "));
+        if problem.is_some() || is_told { self.created("True", CREATED, &text) } else { Vec::new() }
     }
 
     fn created(self, status: &str, reason: &str, message: &str) -> Vec<Step> {

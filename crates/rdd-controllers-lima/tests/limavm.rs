@@ -6,7 +6,7 @@ mod support;
 
 use std::time::Duration;
 
-use rdd_api::limavm::{OWNED_BY_LIMAVM, RESTART_ANNOTATION, TEMPLATE_LABEL};
+use rdd_api::limavm::{LimaVmStatus, OWNED_BY_LIMAVM, RESTART_ANNOTATION, TEMPLATE_LABEL};
 use rdd_reconcile::k8s_openapi::api::core::v1::ConfigMap;
 use rdd_reconcile::kube::api::{DeleteParams, ListParams, PostParams};
 use rdd_reconcile::{Patch, PatchParams, ResourceExt};
@@ -330,6 +330,31 @@ async fn what_an_earlier_limavm_left_is_removed_before_a_new_one() {
     world.create("default", "demo", "source", true).await.expect("created");
     world.until_running("demo", 1).await;
     assert_ne!(std::fs::read(dir.disk()).expect("read"), b"somebody else's data");
+    world.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_machine_that_cannot_be_looked_at_is_told_and_kept() {
+    let mut world = World::new().await;
+    world.make_template("default", "source", &world.template("")).await;
+    world.create("default", "demo", "source", true).await.expect("created");
+    world.until_running("demo", 1).await;
+    let (vm, dir) = (world.vm_pid("demo"), world.dir("demo"));
+    // The service ends, the lock becomes a link to itself, a service starts.
+    std::fs::rename(dir.ha_lock(), dir.file("aside")).expect("moved");
+    std::os::unix::fs::symlink(dir.ha_lock(), dir.ha_lock()).expect("linked");
+    world.restart_service().await;
+    let told = |s: &LimaVmStatus| {
+        is(s, "Created", "True", "Created")
+            && message(s, "Created").starts_with("Lima instance exists: cannot look at ")
+    };
+    world.until("demo", "the trouble is told", told).await;
+    world.until("demo", "the start fails", |s| is(s, "Running", "False", "StartFailed")).await;
+    std::fs::rename(dir.file("aside"), dir.ha_lock()).expect("moved back");
+    let status = world.until_running("demo", 2).await;
+    assert!(is(&status, "Created", "True", "Created"));
+    world.until("demo", "no trouble is told", |s| message(s, "Created") == "Lima instance exists").await;
+    assert_eq!(world.vm_pid("demo"), vm, "the guest did not notice");
     world.close().await;
 }
 

@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -159,16 +160,14 @@ impl Actor {
         let _waited = tokio::time::timeout(self.config.timing.force, vm.wait()).await;
     }
 
-    /// Looks at the machine's directory. A directory that cannot be read is none.
-    pub(crate) fn look(&self) -> Option<Inspection> {
-        inspect(&self.dir).unwrap_or_else(|error| {
-            tracing::warn!(machine = %self.dir.name(), %error, "cannot look at the machine");
-            None
-        })
+    /// Looks at the machine's directory; `None` if there is none. What cannot be looked at may be a
+    /// machine that runs: nothing may be concluded from an error.
+    pub(crate) fn look(&self) -> Result<Option<Inspection>, LookError> {
+        inspect(&self.dir).map_err(|source| LookError { path: self.dir.path().to_owned(), source })
     }
 
-    pub(crate) fn standing(&self) -> Standing {
-        self.look().map_or(Standing::Stopped, |i| i.standing)
+    pub(crate) fn standing(&self) -> Result<Standing, LookError> {
+        Ok(self.look()?.map_or(Standing::Stopped, |i| i.standing))
     }
 
     /// Keeps the machine running until the orders change.
@@ -256,6 +255,15 @@ impl Actor {
             }
         }
     }
+}
+
+/// The machine's directory could not be looked at.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot look at {path:?}")]
+pub(crate) struct LookError {
+    path: PathBuf,
+    #[source]
+    source: std::io::Error,
 }
 
 /// How a machine was stopped.

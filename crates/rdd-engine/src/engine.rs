@@ -123,7 +123,8 @@ impl Engine {
     pub async fn stop_all(&self, grace: Duration) {
         // A machine that nobody asked about since our start runs on all the same.
         for dir in list(&self.0.config.lima_home).unwrap_or_default() {
-            if inspect(&dir).ok().flatten().is_some_and(|i| i.standing != Standing::Stopped) {
+            // What cannot be looked at may run.
+            if inspect(&dir).map_or(true, |found| found.is_some_and(|i| i.standing != Standing::Stopped)) {
                 self.machine(dir.name());
             }
         }

@@ -7,10 +7,10 @@
 use std::sync::Arc;
 
 use rdd_host::logs::chain;
-use rdd_machine_dir::{CreateError, RemoveError, Standing, create_whole, remove};
+use rdd_machine_dir::{CreateError, RemoveError, Standing, create_whole, discard};
 use tokio::time::Instant;
 
-use crate::actor::Actor;
+use crate::actor::{Actor, LookError};
 use crate::images::PrepareError;
 use crate::seen::Phase;
 use crate::template::TemplateProblem;
@@ -24,6 +24,10 @@ enum ExistError {
     Create(#[from] CreateError),
     #[error("cannot remove what is left of an earlier attempt")]
     Leftover(#[source] RemoveError),
+    #[error(transparent)]
+    Look(#[from] LookError),
+    #[error("cannot write the template of a machine that has lost it")]
+    Heal(#[source] std::io::Error),
     #[error("a machine of that name still runs")]
     Runs,
     #[error(transparent)]
@@ -72,30 +76,33 @@ impl Actor {
         }
         // What an abandoned attempt was still doing is done and can be seen.
         self.on_disk(|| ()).await?;
-        if let Some(found) = self.look() {
+        if let Some(found) = self.look()? {
+            // Complete, whether it runs or not: to start, to stop or to change it is for other orders.
+            if found.template.is_some() && !found.preparing {
+                return Ok(());
+            }
             if found.standing != Standing::Stopped {
                 return Err(ExistError::Runs);
             }
-            let has_template = self.dir.lima_yaml().exists();
-            if has_template && !found.preparing {
-                return Ok(());
-            }
-            if found.template.as_deref() != Some(template) {
+            if found.has_disk && !found.preparing {
+                // Somebody lost the template of a machine that was complete; its disk is worth more.
+                tracing::warn!(machine = %self.dir.name(), "the machine has a disk and no template, which is written anew");
+                self.dir.write_template(template).map_err(ExistError::Heal)?;
+            } else if found.template.as_deref() != Some(template) {
                 self.discard().await?;
             }
-        } else if self.dir.path().symlink_metadata().is_ok() {
-            // Not a directory: whatever it is, no machine lives in it.
-            self.discard().await?;
         }
-        if self.look().is_none() {
+        if self.look()?.is_none() {
             let (home, name, text) = (self.config.lima_home.clone(), self.dir.name().clone(), Arc::clone(template));
             self.on_disk(move || create_whole(&home, &name, &text)).await??;
         }
         let seen = &self.seen;
         let progress = |text| seen.publish(Phase::Creating { progress: Some(text) });
         if let Err(error) = self.config.images.prepare(&config, &self.dir, &progress).await {
-            // What was downloaded is in the cache; nothing here is worth keeping.
-            self.discard().await?;
+            // What was downloaded is in the cache; what was never complete is not worth keeping.
+            if self.look()?.is_some_and(|found| found.preparing) {
+                self.discard().await?;
+            }
             return Err(error.into());
         }
         Ok(())
@@ -103,6 +110,6 @@ impl Actor {
 
     async fn discard(&self) -> Result<(), ExistError> {
         let dir = self.dir.clone();
-        self.on_disk(move || remove(&dir)).await?.map_err(ExistError::Leftover)
+        self.on_disk(move || discard(&dir)).await?.map_err(ExistError::Leftover)
     }
 }

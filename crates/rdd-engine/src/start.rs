@@ -6,7 +6,7 @@ use rdd_host::process::{Handle, Signal};
 use rdd_machine_dir::Standing;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::actor::{Actor, signal};
+use crate::actor::{Actor, LookError, signal};
 use crate::hostagent::{ANSWER, Hostagent, SpawnError};
 use crate::images::PrepareError;
 use crate::link;
@@ -25,6 +25,8 @@ pub(crate) enum StartError {
         source: std::io::Error,
     },
     #[error(transparent)]
+    Look(#[from] LookError),
+    #[error(transparent)]
     Template(#[from] TemplateProblem),
     #[error(transparent)]
     Prepare(#[from] PrepareError),
@@ -41,11 +43,11 @@ impl Actor {
         self.run += 1;
         let run = self.run;
         self.seen.publish(Phase::Starting { run, waiting_for: None });
-        if self.look().is_none() {
+        if self.look()?.is_none() {
             return Err(StartError::NoDirectory(self.dir.path().to_owned()));
         }
         self.take_over().await?;
-        if self.standing() == Standing::Stopped {
+        if self.standing()? == Standing::Stopped {
             // Only while the VM is off: its disks are in use otherwise, and its template can wait.
             let path = self.dir.lima_yaml();
             let text = std::fs::read_to_string(&path).map_err(|source| StartError::Read { path, source })?;
@@ -67,7 +69,7 @@ impl Actor {
     async fn take_over(&self) -> Result<(), StartError> {
         let deadline = Instant::now() + self.config.timing.release;
         let socket = self.dir.ha_sock();
-        while matches!(self.standing(), Standing::HostagentOnly | Standing::Running) {
+        while matches!(self.standing()?, Standing::HostagentOnly | Standing::Running) {
             match link::peer(&socket).await {
                 Ok(old) => {
                     tracing::info!(machine = %self.dir.name(), pid = old.pid(), "taking over from a hostagent");

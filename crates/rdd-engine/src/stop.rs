@@ -33,7 +33,7 @@ const POWER_DOWN_AGAIN: Duration = Duration::from_secs(3);
 impl Actor {
     /// Stops the machine. Returns the rung that was reached, `None` if it was off already.
     pub(crate) async fn stop(&mut self, grace: Duration) -> Result<Option<Outcome>, String> {
-        if self.hostagent.is_none() && self.standing() == Standing::Stopped {
+        if self.hostagent.is_none() && self.now()? == Standing::Stopped {
             self.clear_leftovers();
             return Ok(None);
         }
@@ -44,10 +44,10 @@ impl Actor {
             self.stop_child(&mut hostagent, grace, grace_ends).await;
             self.end_lost_vm().await;
             outcome.detail = hostagent.last_words().filter(|words| !words.starts_with(ORDERLY)).map(str::to_owned);
-        } else if matches!(self.standing(), Standing::HostagentOnly | Standing::Running) {
+        } else if matches!(self.now()?, Standing::HostagentOnly | Standing::Running) {
             self.stop_foreign(grace, grace_ends).await?;
         }
-        if self.standing() == Standing::VmOnly {
+        if self.now()? == Standing::VmOnly {
             outcome.rung = self.stop_vm(grace_ends).await?;
             outcome.detail = match outcome.rung {
                 Rung::Hostagent => None,
@@ -55,13 +55,18 @@ impl Actor {
                 Rung::Kill => Some("the guest did not power off in time, the VM was killed".to_owned()),
             };
         }
-        match self.standing() {
+        match self.now()? {
             Standing::Stopped => {
                 self.clear_leftovers();
                 Ok(Some(outcome))
             }
             _ => Err("instance still running after stop attempt".to_owned()),
         }
+    }
+
+    /// Returns what the locks say now, or why they say nothing.
+    fn now(&self) -> Result<Standing, String> {
+        self.standing().map_err(|e| chain(&e))
     }
 
     async fn stop_child(&self, hostagent: &mut Hostagent, grace: Duration, grace_ends: Instant) {
@@ -114,8 +119,8 @@ impl Actor {
         let socket = self.dir.ha_sock();
         let deadline = grace_ends + timing.stop_margin;
         let listens_by = Instant::now() + timing.release.min(grace);
-        let holds = || matches!(self.standing(), Standing::HostagentOnly | Standing::Running);
-        while holds() {
+        let holds = || Ok::<_, String>(matches!(self.now()?, Standing::HostagentOnly | Standing::Running));
+        while holds()? {
             let (old, until) = match link::peer(&socket).await {
                 Ok(old) if asked(timeout(reaction(grace), link::ask_to_stop(&socket, grace, false)).await) => {
                     (old, deadline)
@@ -135,7 +140,7 @@ impl Actor {
                         signal(&old, Signal::Terminate);
                         (old, deadline)
                     }
-                    Err(_) if !holds() => break,
+                    Err(_) if !holds()? => break,
                     Err(error) => {
                         return Err(format!(
                             "a hostagent holds {:?} and cannot be reached: {error}",
@@ -148,7 +153,7 @@ impl Actor {
                 continue;
             }
             self.end_hanging(&old).await;
-            if holds() {
+            if holds()? {
                 return Err("a hostagent could not be ended".to_owned());
             }
         }
@@ -165,7 +170,7 @@ impl Actor {
                 Err(error) => failures.push(chain(&error)),
             }
         }
-        if self.standing() == Standing::Stopped {
+        if self.now()? == Standing::Stopped {
             return Ok(Rung::Quit);
         }
         failures.push(format!("{:?} is held, but the VM cannot be reached", self.dir.driver_lock()));
@@ -210,14 +215,18 @@ impl Actor {
 
     async fn try_remove(&mut self, grace: Duration) -> Result<(), String> {
         // Asked before the guest is stopped: what stays should stay as it is.
-        if self.dir.protected().exists() {
+        if self.dir.is_protected() {
             let error = RemoveError::Protected(self.dir.name().to_string(), self.dir.protected());
             return Err(error.to_string());
         }
-        self.stop(grace).await?;
+        // A file in the place of the directory: no machine lives in it.
+        let is_file = std::fs::symlink_metadata(self.dir.path()).is_ok_and(|found| found.is_file());
+        if !is_file {
+            self.stop(grace).await?;
+        }
         // A creation that was given up may still be under way.
         self.on_disk(|| ()).await.map_err(|e| e.to_string())?;
-        if self.look().is_some() {
+        if !is_file && self.look().map_err(|e| chain(&e))?.is_some() {
             for (driver, config) in self.templates.holders(&self.dir) {
                 driver.release(&config).await.map_err(|e| chain(&e))?;
             }
@@ -232,7 +241,7 @@ impl Actor {
     /// is in their place. While a VM lives, only what belongs to hostagents; while a hostagent lives,
     /// nothing.
     pub(crate) fn clear_leftovers(&self) {
-        let standing = self.standing();
+        let Ok(standing) = self.standing() else { return };
         let is_left = |name: &str| match standing {
             Standing::Stopped => [".pid", ".sock", ".tmp"].iter().any(|end| name.ends_with(end)),
             Standing::VmOnly => name == "ha.pid" || name == "ha.sock",

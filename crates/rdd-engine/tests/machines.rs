@@ -233,10 +233,11 @@ async fn a_template_that_cannot_run_here_is_refused_and_the_good_one_stays() {
 #[tokio::test]
 async fn garbage_in_the_directory_is_healed() {
     let house = House::new();
-    // A directory without a template is no machine.
+    // A directory with neither a template nor a disk is no machine.
     std::fs::create_dir(house.home.path().join("demo")).expect("made");
-    std::fs::write(house.home.path().join("demo/disk"), "old").expect("written");
+    std::fs::write(house.home.path().join("demo/text"), "old").expect("written");
     let machine = house.made("demo", "").await;
+    assert!(!machine.dir().file("text").exists());
     // A socket that is a directory, PID files that name an innocent process, half-written files.
     let mut innocent = std::process::Command::new("sleep").arg("60").spawn().expect("spawned");
     std::fs::create_dir(machine.dir().ha_sock()).expect("made");
@@ -252,6 +253,83 @@ async fn garbage_in_the_directory_is_healed() {
     assert!(innocent.try_wait().expect("looked").is_none(), "the innocent process lives");
     innocent.kill().expect("killed");
     innocent.wait().expect("ended");
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_machine_that_cannot_be_looked_at_keeps_its_disk_and_is_not_called_off() {
+    let mut house = House::new();
+    let machine = house.made("demo", "").await;
+    std::fs::write(machine.dir().disk(), "precious").expect("written");
+    machine.want(Wanted::On);
+    until_running(&machine).await;
+    let vm = vm_pid(&machine);
+    house.engine.leave_all().await;
+    hostagent_of(&machine).await.kill().expect("killed");
+
+    // Its hostagent's lock becomes a link to itself, and the service is a new one.
+    std::fs::rename(machine.dir().ha_lock(), machine.dir().file("aside")).expect("moved");
+    std::os::unix::fs::symlink(machine.dir().ha_lock(), machine.dir().ha_lock()).expect("linked");
+    house.renew_engine();
+    let machine = house.machine("demo");
+    machine.want(OFF);
+    let failed = until(&machine, |p| matches!(p, Phase::Stopped { .. } | Phase::StopFailed { .. })).await;
+    assert!(matches!(&failed, Phase::StopFailed { error } if error.starts_with("cannot look at ")), "{failed:?}");
+    machine.want(Wanted::On);
+    let failed = until(&machine, |p| matches!(p, Phase::Running { .. } | Phase::Waiting { .. })).await;
+    assert!(matches!(&failed, Phase::Waiting { error } if error.starts_with("cannot look at ")), "{failed:?}");
+    machine.want(Wanted::Exists(template("cpus: 2").into()));
+    let failed = until(&machine, |p| matches!(p, Phase::Created { .. } | Phase::CreateFailed { .. })).await;
+    assert!(matches!(&failed, Phase::CreateFailed { error } if error.starts_with("cannot look at ")), "{failed:?}");
+
+    // The error goes, while the machine is wanted to exist: it does.
+    std::fs::rename(machine.dir().file("aside"), machine.dir().ha_lock()).expect("moved back");
+    until(&machine, |p| matches!(p, Phase::Created { .. })).await;
+    assert_eq!(std::fs::read_to_string(machine.dir().disk()).expect("read"), "precious");
+    machine.want(Wanted::On);
+    until_running(&machine).await;
+    assert_eq!(vm_pid(&machine), vm, "the guest did not notice");
+    house.close().await;
+}
+
+#[tokio::test]
+async fn creation_discards_nothing_that_may_be_somebodys() {
+    let house = House::new();
+    // A link to another disk that is not mounted at the moment.
+    let away = house.home.path().join("_away");
+    let machine = house.machine("linked");
+    std::os::unix::fs::symlink(&away, machine.dir().path()).expect("linked");
+    machine.want(Wanted::Exists(template("").into()));
+    until(&machine, |p| matches!(p, Phase::CreateFailed { error } if error.starts_with("cannot look at "))).await;
+    std::fs::create_dir(&away).expect("made");
+    std::fs::write(away.join("disk"), "precious").expect("written");
+    std::fs::write(away.join("lima.yaml"), template("cpus: 3")).expect("written");
+    until(&machine, |p| matches!(p, Phase::Created { .. })).await;
+    assert!(std::fs::symlink_metadata(machine.dir().path()).expect("there").is_symlink());
+    assert_eq!(std::fs::read_to_string(machine.dir().disk()).expect("read"), "precious");
+
+    // A file.
+    let machine = house.machine("file");
+    std::fs::write(machine.dir().path(), "precious").expect("written");
+    machine.want(Wanted::Exists(template("").into()));
+    until(&machine, |p| matches!(p, Phase::CreateFailed { .. })).await;
+    assert_eq!(std::fs::read_to_string(machine.dir().path()).expect("read"), "precious");
+    machine.want(Wanted::Removed { grace: Duration::ZERO });
+    until(&machine, |p| *p == Phase::Absent).await;
+
+    // A machine that has lost its template, on a day without network.
+    let machine = house.made("lost", "").await;
+    std::fs::write(machine.dir().disk(), "precious").expect("written");
+    std::fs::remove_file(machine.dir().lima_yaml()).expect("removed");
+    house.images.break_with(Some("no network"));
+    machine.want(Wanted::Exists(template("cpus: 2").into()));
+    until(&machine, |p| matches!(p, Phase::CreateFailed { .. })).await;
+    house.images.break_with(None);
+    let is_new = |p: &Phase| matches!(p, Phase::Created { template: text } if **text == *template("cpus: 2"));
+    until(&machine, is_new).await;
+    assert_eq!(std::fs::read_to_string(machine.dir().disk()).expect("read"), "precious");
+    assert_eq!(machine.dir().read_template().expect("read"), template("cpus: 2"));
+    std::fs::remove_file(house.home.path().join("linked")).expect("removed");
     house.close().await;
 }
 

@@ -40,18 +40,29 @@ pub struct Inspection {
     pub preparing: bool,
     /// The text of `lima.yaml`; `None` if there is none, or if it is not UTF-8.
     pub template: Option<String>,
+    /// There is a disk, or something that may be one.
+    pub has_disk: bool,
     /// The machine may not be removed.
     pub protected: bool,
     /// The text of `lima-version`, if there is one.
     pub lima_version: Option<String>,
 }
 
-/// Looks at a machine's directory; `None` if there is no such directory.
+/// Looks at a machine's directory; `None` if there is nothing of that name.
 ///
 /// A directory whose `lima.yaml` is missing or unreadable is no error: its locks count all the same.
+///
+/// # Errors
+///
+/// What is there and cannot be looked at, such as a link whose target is away or a lock that cannot
+/// be read. Nothing is known of the machine then, least of all that it does not exist or does not run.
 pub fn inspect(dir: &MachineDir) -> io::Result<Option<Inspection>> {
-    if !dir.path().is_dir() {
-        return Ok(None);
+    // The link itself: one that leads nowhere at the moment is not gone.
+    if let Err(error) = std::fs::symlink_metadata(dir.path()) {
+        return if error.kind() == io::ErrorKind::NotFound { Ok(None) } else { Err(error) };
+    }
+    if !std::fs::metadata(dir.path())?.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
     }
     let standing = match (lock::is_held(&dir.ha_lock())?, lock::is_held(&dir.driver_lock())?) {
         (false, false) => Standing::Stopped,
@@ -63,7 +74,8 @@ pub fn inspect(dir: &MachineDir) -> io::Result<Option<Inspection>> {
         standing,
         preparing: dir.preparing().exists(),
         template: std::fs::read_to_string(dir.lima_yaml()).ok(),
-        protected: dir.protected().exists(),
+        has_disk: dir.has_disk(),
+        protected: dir.is_protected(),
         lima_version: std::fs::read_to_string(dir.lima_version()).ok().map(|v| v.trim().to_owned()),
     }))
 }
@@ -75,6 +87,27 @@ mod tests {
 
     use super::*;
     use crate::create_whole;
+
+    #[cfg(unix)]
+    #[test]
+    fn what_cannot_be_looked_at_is_not_gone() {
+        use std::os::unix::fs::symlink;
+        let home = tempfile::tempdir().expect("a directory");
+        let name = MachineName::new("demo").expect("a name");
+        let dir = create_whole(home.path(), &name, "x: 1\n").expect("made");
+        symlink(dir.ha_lock(), dir.ha_lock()).expect("a link to itself");
+        inspect(&dir).expect_err("a lock that cannot be read");
+        std::fs::remove_file(dir.ha_lock()).expect("removed");
+        let away = home.path().join("_away");
+        std::fs::rename(dir.path(), &away).expect("moved");
+        symlink(&away, dir.path()).expect("linked");
+        assert!(inspect(&dir).expect("looked").is_some(), "a link is as good as a directory");
+        std::fs::rename(&away, home.path().join("_farther")).expect("moved");
+        inspect(&dir).expect_err("a link whose target is away");
+        std::fs::remove_file(dir.path()).expect("removed");
+        std::fs::write(dir.path(), "text").expect("written");
+        inspect(&dir).expect_err("not a directory");
+    }
 
     #[test]
     fn locks_tell_even_when_the_configuration_does_not() {

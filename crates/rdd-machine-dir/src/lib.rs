@@ -20,4 +20,4 @@ pub use inspect::{Inspection, Standing, inspect};
 pub use layout::{MachineDir, PathTooLong};
 pub use list::{list, sweep};
 pub use logs::LogPolicy;
-pub use remove::{RemoveError, remove};
+pub use remove::{RemoveError, discard, remove};

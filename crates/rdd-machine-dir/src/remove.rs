@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::inspect::inspect;
 use crate::layout::MachineDir;
 
 /// The prefix of directories that are being removed.
@@ -17,6 +18,23 @@ pub enum RemoveError {
     /// A process still holds the machine's lock.
     #[error("instance {0:?} is still in use: {1:?} is held")]
     InUse(String, PathBuf),
+    /// What is there may be somebody's, so it is not discarded without an order.
+    #[error("{path:?} is kept: {why}")]
+    Kept {
+        /// What is in the way.
+        path: PathBuf,
+        /// Why it is kept.
+        why: &'static str,
+    },
+    /// It could not be looked at, so it is not discarded.
+    #[error("cannot look at {path:?}, which is kept")]
+    Unreadable {
+        /// The directory.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
     /// A file could not be removed.
     #[error("remove {path:?}")]
     Io {
@@ -46,7 +64,7 @@ pub fn remove(dir: &MachineDir) -> Result<(), RemoveError> {
     if !metadata.is_dir() {
         return std::fs::remove_file(dir.path()).map_err(failed(dir.path().to_owned()));
     }
-    if dir.protected().exists() {
+    if dir.is_protected() {
         return Err(RemoveError::Protected(name, dir.protected()));
     }
     for lock in [dir.ha_lock(), dir.driver_lock()] {
@@ -63,6 +81,25 @@ pub fn remove(dir: &MachineDir) -> Result<(), RemoveError> {
     // rename(2) replaces the empty directory that reserved the name.
     std::fs::rename(dir.path(), &grave).map_err(failed(dir.path().to_owned()))?;
     std::fs::remove_dir_all(&grave).map_err(failed(grave.clone()))
+}
+
+/// Removes what is left of a machine that was never complete, as [`remove`] does.
+///
+/// # Guarantees
+///
+/// A directory that may hold somebody's data stays: one with a disk and without `.preparing`, one
+/// that cannot be looked at, and whatever is no directory of our own, such as a link.
+pub fn discard(dir: &MachineDir) -> Result<(), RemoveError> {
+    let kept = |why| RemoveError::Kept { path: dir.path().to_owned(), why };
+    let unreadable = |source| RemoveError::Unreadable { path: dir.path().to_owned(), source };
+    let Some(found) = inspect(dir).map_err(unreadable)? else { return Ok(()) };
+    if !std::fs::symlink_metadata(dir.path()).map_err(unreadable)?.is_dir() {
+        return Err(kept("it is a link, not a directory"));
+    }
+    if found.has_disk && !found.preparing {
+        return Err(kept("it holds a disk"));
+    }
+    remove(dir)
 }
 
 #[cfg(test)]
@@ -102,6 +139,34 @@ mod tests {
         assert!(matches!(remove(&dir), Err(RemoveError::InUse(..))));
         drop(lock);
         remove(&dir).expect("removed");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_what_was_never_complete_is_discarded() {
+        use std::os::unix::fs::symlink;
+        let home = tempfile::tempdir().expect("a directory");
+        let dir = machine(home.path());
+        std::fs::write(dir.disk(), b"half").expect("written");
+        discard(&dir).expect("it was being prepared");
+        discard(&dir).expect("gone already");
+        machine(home.path());
+        dir.finish_preparing().expect("finished");
+        symlink(dir.disk(), dir.disk()).expect("a disk that cannot be looked at");
+        assert!(matches!(discard(&dir), Err(RemoveError::Kept { .. })));
+        std::fs::remove_file(dir.disk()).expect("removed");
+        symlink(dir.ha_lock(), dir.ha_lock()).expect("a lock that cannot be looked at");
+        assert!(matches!(discard(&dir), Err(RemoveError::Unreadable { .. })));
+        std::fs::remove_file(dir.ha_lock()).expect("removed");
+        let away = home.path().join("_away");
+        std::fs::rename(dir.path(), &away).expect("moved");
+        symlink(&away, dir.path()).expect("linked");
+        assert!(matches!(discard(&dir), Err(RemoveError::Kept { .. })));
+        std::fs::remove_dir_all(&away).expect("removed");
+        assert!(matches!(discard(&dir), Err(RemoveError::Unreadable { .. })));
+        std::fs::remove_file(dir.path()).expect("removed");
+        std::fs::write(dir.path(), b"text").expect("written");
+        assert!(matches!(discard(&dir), Err(RemoveError::Unreadable { .. })));
     }
 
     #[test]

@@ -17,6 +17,18 @@ impl MachineDir {
         std::fs::read_to_string(self.lima_yaml())
     }
 
+    /// Returns whether the machine may not be removed. What cannot be looked at may say so.
+    pub fn is_protected(&self) -> bool {
+        // In a file that lies in the place of the directory there is nothing.
+        self.protected().try_exists().unwrap_or_else(|error| error.kind() != io::ErrorKind::NotADirectory)
+    }
+
+    /// Returns whether the machine has a disk. What cannot be looked at may be one.
+    pub(crate) fn has_disk(&self) -> bool {
+        let is_gone = |path| matches!(std::fs::symlink_metadata(path), Err(e) if e.kind() == io::ErrorKind::NotFound);
+        ![self.disk(), self.diffdisk()].into_iter().all(is_gone)
+    }
+
     /// Says that the machine is complete.
     pub fn finish_preparing(&self) -> io::Result<()> {
         match std::fs::remove_file(self.preparing()) {

@@ -41,7 +41,7 @@ fn settled() -> Given {
         wanted: off(),
         phase: Phase::Stopped { by: None, detail: None },
         ending: false,
-        disk: Some(disk),
+        disk: Ok(Some(disk)),
     };
     Given(Snapshot {
         now: Timestamp::UNIX_EPOCH,
@@ -51,6 +51,7 @@ fn settled() -> Given {
         told_run: None,
         template_name: "vm-template".to_owned(),
         taken_by: None,
+        gone_for_good: false,
     })
 }
 
@@ -61,7 +62,7 @@ fn up() -> Given {
         .machine(|m| {
             m.wanted = Wanted::On;
             m.phase = running(1);
-            m.disk.as_mut().expect("a disk").alive = true;
+            on_disk(m).alive = true;
         })
         .condition(RUNNING, "True", STARTED, "Lima instance is running")
         .status(|s| s.restart_count = 1)
@@ -70,7 +71,15 @@ fn up() -> Given {
 
 /// A LimaVM that was just stored.
 fn fresh() -> Given {
-    settled().status(|s| *s = LimaVmStatus::default()).machine(|m| *m = MachineFacts::default())
+    settled().status(|s| *s = LimaVmStatus::default()).machine(|m| *m = nothing())
+}
+
+fn nothing() -> MachineFacts {
+    MachineFacts { wanted: Wanted::Nothing, phase: Phase::Unknown, ending: false, disk: Ok(None) }
+}
+
+fn on_disk(machine: &mut MachineFacts) -> &mut DiskFacts {
+    machine.disk.as_mut().expect("looked at").as_mut().expect("a disk")
 }
 
 fn running(run: u64) -> Phase {
@@ -222,12 +231,12 @@ fn names_that_cannot_be_are_told() {
 
 #[test]
 fn row_4_the_mark_goes_after_the_world_knows() {
-    settled().machine(|m| m.disk.as_mut().expect("a disk").preparing = true).plans(&[Step::FinishCreation]);
+    settled().machine(|m| on_disk(m).preparing = true).plans(&[Step::FinishCreation]);
 }
 
 #[test]
 fn row_5_a_leftover_is_removed_first() {
-    let with_disk = || pending().machine(|m| m.disk = Some(DiskFacts::default()));
+    let with_disk = || pending().machine(|m| m.disk = Ok(Some(DiskFacts::default())));
     with_disk().plans(&[Step::Want(removed())]);
     with_disk().machine(|m| m.wanted = removed()).plans(&[]);
     let error = "it is protected".to_owned();
@@ -265,11 +274,11 @@ fn asked_to_exist() -> Given {
 fn row_10_what_is_on_disk_is_adopted() {
     let disk = |template: &str| DiskFacts { template: Some(template.to_owned()), ..DiskFacts::default() };
     creating()
-        .machine(|m| m.disk = Some(disk(TEXT)))
+        .machine(|m| m.disk = Ok(Some(disk(TEXT))))
         .reports(CREATED, "True", CREATED, "Lima instance exists")
         .with(|s| s.observed_template_resource_version == "7");
     creating()
-        .machine(|m| m.disk = Some(disk("other")))
+        .machine(|m| m.disk = Ok(Some(disk("other"))))
         .reports(CREATED, "True", CREATED, "Lima instance exists")
         .with(|s| s.observed_template_resource_version.is_empty());
 }
@@ -301,7 +310,7 @@ fn rows_11_and_12_creation() {
     let created = || {
         asked_to_exist().machine(|m| {
             m.phase = Phase::Created { template: TEXT.into() };
-            m.disk = Some(DiskFacts { preparing: true, template: Some(TEXT.to_owned()), alive: false });
+            m.disk = Ok(Some(DiskFacts { preparing: true, template: Some(TEXT.to_owned()), alive: false }));
         })
     };
     created()
@@ -319,13 +328,72 @@ fn a_machine_made_with_running_false_is_told_stopped() {
 
 #[test]
 fn a_directory_that_vanished_is_made_anew() {
-    settled().machine(|m| m.disk = None).reports(
-        CREATED,
-        "Unknown",
-        PENDING,
-        "instance directory is gone, the instance is created anew",
+    let gone = |given: Given| given.machine(|m| m.disk = Ok(None));
+    for given in [gone(settled()), gone(up()).machine(|m| m.phase = Phase::Waiting { error: "gone".to_owned() })] {
+        // One look is not enough.
+        let again = given.seen(|_| ());
+        assert_eq!(plan(&again.0, grace()), [Step::LookAgain(GONE_FOR_GOOD)]);
+        again.seen(|s| s.gone_for_good = true).reports(
+            CREATED,
+            "Unknown",
+            PENDING,
+            "instance directory is gone, the instance is created anew",
+        );
+    }
+    gone(up()).plans(&[]);
+    // A stop is not in the wait's way.
+    gone(up())
+        .vm(|v| v.running = false)
+        .machine(|m| m.phase = Phase::Waiting { error: "gone".to_owned() })
+        .plans(&[Step::Want(off()), Step::LookAgain(GONE_FOR_GOOD)]);
+}
+
+#[test]
+fn what_cannot_be_looked_at_is_neither_gone_nor_stopped() {
+    const PROBLEM: &str = "cannot look at the machine: I/O error";
+    let blind = |given: Given| given.machine(|m| m.disk = Err(PROBLEM.to_owned())).seen(|s| s.gone_for_good = true);
+    let text = format!("Lima instance exists: {PROBLEM}");
+    blind(settled()).reports(CREATED, "True", CREATED, &text);
+    blind(up())
+        .reports(CREATED, "True", CREATED, &text)
+        .with(|s| condition::find(&s.conditions, RUNNING).is_some_and(|c| c.reason == STARTED));
+    let told = || blind(up()).condition(CREATED, "True", CREATED, &text);
+    told().plans(&[]);
+    told().vm(|v| v.running = false).plans(&[Step::Want(off())]);
+    told().machine(|m| m.phase = Phase::Waiting { error: "bad".to_owned() }).reports(
+        RUNNING,
+        "False",
+        START_FAILED,
+        "bad",
     );
-    up().machine(|m| m.disk = None).plans(&[]);
+    // It gets better.
+    settled().condition(CREATED, "True", CREATED, &text).reports(CREATED, "True", CREATED, "Lima instance exists");
+    // A restart that waits is not forgotten.
+    let fresh_service = |m: &mut MachineFacts| {
+        m.wanted = Wanted::Nothing;
+        m.phase = Phase::Unknown;
+    };
+    told().status(|s| s.restart_needed = true).machine(fresh_service).plans(&[]);
+    told()
+        .status(|s| s.restart_needed = true)
+        .machine(|m| m.phase = Phase::Waiting { error: "bad".to_owned() })
+        .reports(RUNNING, "False", START_FAILED, "bad")
+        .with(|s| s.restart_needed);
+    // Before there is a machine: nothing is removed, nothing is asked for.
+    blind(pending()).reports(CREATED, "False", CREATE_FAILED, PROBLEM);
+    blind(creating()).reports(CREATED, "False", CREATE_FAILED, PROBLEM);
+}
+
+#[test]
+fn a_complete_machine_is_adopted_even_if_it_was_asked_for() {
+    let disk = DiskFacts { alive: true, preparing: false, template: Some(TEXT.to_owned()) };
+    asked_to_exist()
+        .machine(|m| {
+            m.disk = Ok(Some(disk));
+            m.phase = Phase::CreateFailed { error: "it still runs".to_owned() };
+        })
+        .condition(CREATED, "False", CREATE_FAILED, "it still runs")
+        .reports(CREATED, "True", CREATED, "Lima instance exists");
 }
 
 fn edited(given: Given) -> Given {
@@ -344,7 +412,7 @@ fn section_8_template_changes() {
     up().copy(|c| c.version = "9".to_owned()).status(|s| s.restart_needed = true).plans(&[Step::Want(off())]);
     // A stopped machine gets the file, then the version is noted, and nothing boots.
     edited(settled()).plans(&[Step::WriteTemplate("new\n".to_owned())]);
-    let written = |m: &mut MachineFacts| m.disk.as_mut().expect("a disk").template = Some("new\n".to_owned());
+    let written = |m: &mut MachineFacts| on_disk(m).template = Some("new\n".to_owned());
     noted(edited(settled()).machine(written).one_report());
     // A running one needs a restart first; so does one that boots.
     for phase in [running(1), starting_phase()] {
@@ -357,7 +425,7 @@ fn section_8_template_changes() {
     // A machine that fails to start gets the file at once.
     let failing = |m: &mut MachineFacts| {
         m.phase = Phase::Waiting { error: "bad".to_owned() };
-        m.disk.as_mut().expect("a disk").alive = false;
+        on_disk(m).alive = false;
     };
     edited(up()).machine(failing).plans(&[Step::WriteTemplate("new\n".to_owned())]);
     // What the engine would refuse stays out, and on and off go on.
@@ -378,9 +446,7 @@ fn section_8_template_changes() {
 
 #[test]
 fn a_damaged_file_is_mended_without_a_restart() {
-    let damaged = |given: Given, text: Option<&str>| {
-        given.machine(|m| m.disk.as_mut().expect("a disk").template = text.map(str::to_owned))
-    };
+    let damaged = |given: Given, text: Option<&str>| given.machine(|m| on_disk(m).template = text.map(str::to_owned));
     let mend = Step::WriteTemplate(TEXT.to_owned());
     for text in [None, Some("{{{")] {
         damaged(settled(), text).plans(std::slice::from_ref(&mend));
@@ -430,7 +496,7 @@ fn section_9_restart() {
     let cleared = |told: Report| assert!(!told.status.restart_needed);
     let failing = |m: &mut MachineFacts| m.phase = Phase::Waiting { error: "bad".to_owned() };
     waiting().machine(failing).plans(&[Step::Want(off())]);
-    let dead = |m: &mut MachineFacts| m.disk.as_mut().expect("a disk").alive = false;
+    let dead = |m: &mut MachineFacts| on_disk(m).alive = false;
     match plan(&waiting().machine(failing).machine(dead).0, grace()).as_slice() {
         [Step::Report(report), Step::TryAgain] => cleared(report.clone()),
         other => panic!("not a report and another try: {other:?}"),
@@ -447,7 +513,7 @@ fn section_9_restart() {
             .condition(RUNNING, "Unknown", RECONCILING, "x")
     };
     restarted().plans(&[Step::Want(Wanted::On)]);
-    cleared(restarted().machine(|m| m.disk.as_mut().expect("a disk").alive = false).one_report());
+    cleared(restarted().machine(|m| on_disk(m).alive = false).one_report());
 }
 
 #[test]
