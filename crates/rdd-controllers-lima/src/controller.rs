@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use rdd_api::limavm::{TEMPLATE_LABEL, template_configmap_name};
 use rdd_engine::{Engine, Machine};
+use rdd_host::logs::chain;
 use rdd_machine::MachineName;
 use rdd_reconcile::k8s_openapi::api::core::v1::ConfigMap;
 use rdd_reconcile::kube::runtime::watcher;
@@ -17,10 +18,11 @@ use rdd_reconcile::{
 };
 
 use crate::act::{ActError, Hands};
-use crate::kinds::all_limavms;
+use crate::kinds::{LimaVm, all_limavms};
 use crate::names::{Claims, NameLocks};
 use crate::observe::{self, CopyFacts, MachineFacts, Objects, Snapshot, VmFacts, uid};
 use crate::plan::{GONE_FOR_GOOD, GracePeriods, Step, plan};
+use crate::report;
 
 /// Why a pass failed.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +47,8 @@ pub struct LimaController {
     grace: GracePeriods,
     claims: Claims,
     told: Mutex<HashMap<String, u64>>,
+    /// Why the machines of LimaVMs could not be written, by the LimaVM's uid.
+    unwritten: Mutex<HashMap<String, String>>,
     /// Since when the machines of LimaVMs are not there any more, by the LimaVM's uid.
     gone: Mutex<HashMap<String, Instant>>,
 }
@@ -68,6 +72,7 @@ impl LimaController {
             claims: Claims::default(),
             told: Mutex::default(),
             gone: Mutex::default(),
+            unwritten: Mutex::default(),
         }
     }
 
@@ -141,7 +146,25 @@ impl LimaController {
             told_run,
             template_name: template_configmap_name(&key.name),
             taken_by: taken_by.map(|k| k.namespace),
+            unwritten: vm_uid.and_then(|uid| self.unwritten().get(uid).cloned()),
             gone_for_good,
+        }
+    }
+
+    fn unwritten(&self) -> std::sync::MutexGuard<'_, HashMap<String, String>> {
+        self.unwritten.lock().expect("no holder of this lock panics")
+    }
+
+    /// Notes how a write to the machine's directory went, and tells what is new of that.
+    async fn wrote(&self, vm: &LimaVm, failure: Option<&ActError>) {
+        let Some(error) = failure else {
+            self.unwritten().remove(uid(vm));
+            return;
+        };
+        let problem = chain(error);
+        let before = self.unwritten().insert(uid(vm).to_owned(), problem.clone());
+        if before.as_ref() != Some(&problem) {
+            report::warn(&self.recorder, vm, "WriteFailed", &problem).await;
         }
     }
 
@@ -164,6 +187,7 @@ impl LimaController {
         if let Some(vm) = &objects.vm {
             self.told().remove(uid(vm));
             self.gone_for_good(uid(vm), false);
+            self.unwritten().remove(uid(vm));
         }
         if let Ok(name) = MachineName::new(key.name.clone()) {
             if self.claims.holder(&name).as_ref() == Some(key) {
@@ -193,9 +217,20 @@ impl Reconcile for LimaController {
             objects: &objects,
         };
         let mut next = Next::Wait;
+        // A write that failed is tried again, and told; the other steps do not wait for it.
+        let mut failed = None;
         for step in &steps {
             tracing::trace!(limavm = %key, ?step, "step");
-            hands.take(step).await?;
+            let taken = hands.take(step).await;
+            if let (Step::WriteTemplate(_) | Step::FinishCreation, Some(vm)) = (step, &objects.vm) {
+                self.wrote(vm, taken.as_ref().err()).await;
+                if let Err(error) = taken {
+                    failed = Some(error);
+                    continue;
+                }
+            } else {
+                taken?;
+            }
             match step {
                 Step::Report(report) => {
                     if let (Some(run), Some(vm)) = (report.run, &objects.vm) {
@@ -208,6 +243,16 @@ impl Reconcile for LimaController {
                 Step::LetGo => self.forget(key, &objects),
                 _ => {}
             }
+        }
+        if let Some(error) = failed {
+            return Err(error.into());
+        }
+        if steps.is_empty()
+            && let Some(vm) = &objects.vm
+            && self.unwritten().remove(uid(vm)).is_some()
+        {
+            // Nothing is to be written any more, and the next pass tells so.
+            next = Next::After(Duration::ZERO);
         }
         match seen.machine {
             Ok(MachineFacts { disk: Err(problem), .. }) => Err(LimaError::Look(problem)),

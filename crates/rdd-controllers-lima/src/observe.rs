@@ -29,6 +29,8 @@ pub struct Snapshot {
     pub template_name: String,
     /// The namespace of another LimaVM that has the machine.
     pub taken_by: Option<String>,
+    /// Why the machine's directory could not be written at the last pass, if it was to be written.
+    pub unwritten: Option<String>,
     /// The machine's directory was not there at earlier looks either, for long enough to believe it.
     pub gone_for_good: bool,
 }

@@ -114,7 +114,9 @@ pub fn plan(seen: &Snapshot, grace: GracePeriods) -> Vec<Step> {
         return draft.created("False", CREATE_FAILED, &text);
     }
     let is_created = is(vm, CREATED, "True", None);
-    if is_created && machine.on_disk().is_some_and(|d| d.preparing) {
+    let is_marked = is_created && machine.on_disk().is_some_and(|d| d.preparing);
+    // A machine that shall be off need not wait until its directory can be written.
+    if is_marked && vm.running && seen.unwritten.is_none() {
         return vec![Step::FinishCreation];
     }
     if vm.status.template_config_map.is_empty()
@@ -240,44 +242,65 @@ fn existing(seen: &Snapshot, vm: &VmFacts, machine: &MachineFacts, draft: Draft,
         steps.push(Step::LookAgain(GONE_FOR_GOOD));
         return steps;
     }
-    let trouble = draft.clone().trouble(machine.disk.as_ref().err());
-    let mut steps = changing(seen, vm, machine, draft, grace);
+    let trouble = draft.clone().trouble(machine.disk.as_ref().err().or(seen.unwritten.as_ref()));
+    let (mut steps, write) = changing(seen, vm, machine, draft, grace);
     // There is one status: what the machine does comes first, and the next pass sees to this.
     if !steps.iter().any(|step| matches!(step, Step::Report(_))) {
         steps.extend(trouble);
     }
+    if machine.on_disk().is_some_and(|d| d.preparing) {
+        steps.push(Step::FinishCreation);
+    }
+    steps.extend(write);
     steps
 }
 
-fn changing(seen: &Snapshot, vm: &VmFacts, machine: &MachineFacts, draft: Draft, grace: GracePeriods) -> Vec<Step> {
+/// Returns the steps, and what is to be written to disk after them: a directory that cannot be written
+/// must not be in the way of a stop, nor of telling what the machine does.
+fn changing(
+    seen: &Snapshot,
+    vm: &VmFacts,
+    machine: &MachineFacts,
+    draft: Draft,
+    grace: GracePeriods,
+) -> (Vec<Step>, Option<Step>) {
     if vm.restart_requested {
         if !vm.status.restart_needed {
-            return draft.report(|status| status.restart_needed = true);
+            return (draft.report(|status| status.restart_needed = true), None);
         }
-        return vec![Step::RemoveRestartRequest];
+        return (vec![Step::RemoveRestartRequest], None);
     }
     let mut steps = Vec::new();
-    let mut mend = None;
+    let mut write = None;
     if let (Some(copy), Ok(_)) = (&seen.copy, &machine.disk) {
         match template_change(vm, machine, copy, &draft) {
             Change::Wait => {}
-            Change::Step(step) => return vec![step],
             Change::Refused(step) => steps.push(step),
-            Change::Mend(step) => mend = Some(step),
-            Change::Steps(change) => return change,
+            Change::Mend(step) => write = Some(step),
+            Change::Steps(change) => return (change, None),
+            Change::Write(step) if !vm.running => write = Some(step),
+            Change::Write(step) => match &seen.unwritten {
+                // The pass ends with it, so that the next start takes it.
+                None => return (vec![step], None),
+                // Neither a start nor a restart with what was there before.
+                Some(problem) if machine.wanted != Wanted::On => {
+                    return (draft.running("False", START_FAILED, problem), Some(step));
+                }
+                Some(_) => {
+                    return (told(machine, seen.told_run, draft), Some(step));
+                }
+            },
         }
     }
     steps.extend(power(vm, machine, seen.told_run, draft, grace));
-    // Last, because a disk that cannot be written must not be in the way of a stop.
-    steps.extend(mend);
-    steps
+    (steps, write)
 }
 
 enum Change {
     /// There is none, or it waits for a restart.
     Wait,
-    /// The pass ends with this.
-    Step(Step),
+    /// A machine that is to run gets it before anything else.
+    Write(Step),
     /// The pass ends with these.
     Steps(Vec<Step>),
     /// The template stays out; the pass goes on.
@@ -310,7 +333,7 @@ fn template_change(vm: &VmFacts, machine: &MachineFacts, copy: &CopyFacts, draft
         return Change::Steps(draft.clone().report(|status| status.restart_needed = true));
     }
     // The next pass sees the same text on disk, and notes its version if nothing waits.
-    Change::Step(Step::WriteTemplate(copy.text.clone()))
+    Change::Write(Step::WriteTemplate(copy.text.clone()))
 }
 
 /// Brings the machine to on or off (§1.9, §1.10).
@@ -349,6 +372,11 @@ fn power(vm: &VmFacts, machine: &MachineFacts, told_run: Option<u64>, draft: Dra
         }
         return vec![Step::Want(Wanted::On)];
     }
+    told(machine, told_run, draft)
+}
+
+/// Tells how a machine does that is wanted on.
+fn told(machine: &MachineFacts, told_run: Option<u64>, draft: Draft) -> Vec<Step> {
     match &machine.phase {
         Phase::Starting { waiting_for, .. } => draft.running("False", STARTING, &starting(waiting_for.as_deref())),
         Phase::Running { run, errors } => {

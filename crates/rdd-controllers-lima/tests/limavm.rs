@@ -359,6 +359,32 @@ async fn a_machine_that_cannot_be_looked_at_is_told_and_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_template_that_cannot_be_written_is_told_and_does_not_hold_up_a_stop() {
+    let world = World::new().await;
+    world.make_template("default", "source", &world.template("")).await;
+    world.create("default", "demo", "source", true).await.expect("created");
+    world.until_running("demo", 1).await;
+    // Nothing can be written in the place of a directory.
+    let file = world.dir("demo").lima_yaml();
+    std::fs::remove_file(&file).expect("removed");
+    std::fs::create_dir_all(file.join("full")).expect("made");
+    let edited = world.edit("demo", &world.template("cpus: 2")).await.expect("good");
+    let told = |s: &LimaVmStatus| message(s, "Created").starts_with("Lima instance exists: write lima.yaml: ");
+    let status = world.until("demo", "the failure is told", told).await;
+    assert!(status.restart_needed && is(&status, "Running", "True", "Started"));
+    world.set_running("demo", false).await;
+    world.until_stopped("demo").await;
+    // There is room again.
+    std::fs::remove_dir_all(&file).expect("removed");
+    world.set_running("demo", true).await;
+    let status = world.until_running("demo", 2).await;
+    assert_eq!(std::fs::read_to_string(&file).expect("read"), world.template("cpus: 2"));
+    assert_eq!(Some(status.observed_template_resource_version), edited.resource_version());
+    world.until("demo", "no trouble is told", |s| message(s, "Created") == "Lima instance exists").await;
+    world.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_guest_that_keeps_powering_off_is_told_as_such() {
     let world = World::new().await;
     let text = world.template("param:\n  fakePowerOffAfter: 700ms");

@@ -51,6 +51,7 @@ fn settled() -> Given {
         told_run: None,
         template_name: "vm-template".to_owned(),
         taken_by: None,
+        unwritten: None,
         gone_for_good: false,
     })
 }
@@ -442,6 +443,45 @@ fn section_8_template_changes() {
         })
         .one_report();
     assert!(told.status.restart_needed);
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_is_told_and_not_in_the_way_of_a_stop() {
+    let write = || Step::WriteTemplate("new\n".to_owned());
+    let not = |given: Given| given.vm(|v| v.running = false);
+    let waiting = |given: Given| edited(given).status(|s| s.restart_needed = true);
+    not(waiting(up())).plans(&[Step::Want(off()), write()]);
+    let marked = |given: Given| given.machine(|m| on_disk(m).preparing = true);
+    not(marked(up())).plans(&[Step::Want(off()), Step::FinishCreation]);
+    marked(up()).plans(&[Step::FinishCreation]);
+
+    // After a failure it is told, and tried again after everything else.
+    const PROBLEM: &str = "write lima.yaml: no space left";
+    let text = format!("Lima instance exists: {PROBLEM}");
+    let full = |given: Given| given.seen(|s| s.unwritten = Some(PROBLEM.to_owned()));
+    match plan(&full(waiting(up())).0, grace()).as_slice() {
+        [Step::Report(report), last] => {
+            let told = condition::find(&report.status.conditions, CREATED).expect("the condition");
+            assert_eq!((told.status.as_str(), told.message.as_str()), ("True", text.as_str()));
+            assert_eq!(*last, write());
+        }
+        other => panic!("not a report and a write: {other:?}"),
+    }
+    let told = |given: Given| full(given).condition(CREATED, "True", CREATED, &text);
+    // No restart for a template that is not there; but what the machine does is told.
+    told(waiting(up())).plans(&[write()]);
+    let steps = plan(&told(waiting(up())).machine(|m| m.phase = starting_phase()).0, grace());
+    assert!(matches!(steps.as_slice(), [Step::Report(_), last] if *last == write()), "{steps:?}");
+    not(told(waiting(up()))).plans(&[Step::Want(off()), write()]);
+    // No start with the old one either.
+    match plan(&told(edited(settled())).vm(|v| v.running = true).0, grace()).as_slice() {
+        [Step::Report(report), last] => {
+            assert!(is(&VmFacts { status: report.status.clone(), ..VmFacts::default() }, RUNNING, "False", None));
+            assert_eq!(*last, write());
+        }
+        other => panic!("not a report and a write: {other:?}"),
+    }
+    marked(told(settled())).plans(&[Step::FinishCreation]);
 }
 
 #[test]
