@@ -92,7 +92,7 @@ impl Hands<'_> {
                 self.machine.map_or(Ok(()), Machine::finish_creation).map_err(ActError::Finish)
             }
             (Step::RemoveOrphan, _) => self.remove_orphan().await.map_err(failed("remove an orphaned template")),
-            (Step::LookAgain(_), _) => Ok(()),
+            (Step::LookAgain(_) | Step::GiveUp, _) => Ok(()),
             // The other steps are about a LimaVM that is there.
             (_, None) => Ok(()),
             (Step::Report(report), Some(vm)) => {

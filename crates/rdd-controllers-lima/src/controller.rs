@@ -1,7 +1,7 @@
 //! The controller: what wakes it, and the pass from look to report.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -46,6 +46,8 @@ pub struct LimaController {
     locks: NameLocks,
     grace: GracePeriods,
     claims: Claims,
+    /// Wakes this controller, once it runs.
+    nudge: OnceLock<Nudge<ObjectKey>>,
     told: Mutex<HashMap<String, u64>>,
     /// Why the machines of LimaVMs could not be written, by the LimaVM's uid.
     unwritten: Mutex<HashMap<String, String>>,
@@ -70,6 +72,7 @@ impl LimaController {
             locks,
             grace,
             claims: Claims::default(),
+            nudge: OnceLock::new(),
             told: Mutex::default(),
             gone: Mutex::default(),
             unwritten: Mutex::default(),
@@ -88,6 +91,7 @@ impl LimaController {
             vm.map(|vm| ObjectKey::new(copy.namespace().unwrap_or_default(), vm))
         });
         let (nudge, nudges) = Nudge::new();
+        let _first = this.nudge.set(nudge.clone());
         let controller = Controller::new("limavm", Arc::clone(&this))
             .triggered_by(limavms)
             .triggered_by(copies)
@@ -110,7 +114,7 @@ impl LimaController {
 
     fn machine(&self, key: &ObjectKey, objects: &Objects) -> Result<Machine, String> {
         let name = MachineName::new(key.name.clone()).map_err(|e| e.to_string())?;
-        if objects.vm.is_none() && self.claims.holder(&name).as_ref() != Some(key) {
+        if !has_a_say(objects) && self.claims.holder(&name).as_ref() != Some(key) {
             return Err("no LimaVM, no machine".to_owned());
         }
         let machine = self.engine.machine(&name);
@@ -121,8 +125,8 @@ impl LimaController {
     fn snapshot(&self, key: &ObjectKey, objects: &Objects, machine: &Result<Machine, String>) -> Snapshot {
         let vm_uid = objects.vm.as_ref().map(uid);
         let taken_by = match (machine, vm_uid) {
-            (Ok(machine), Some(uid)) => self.claims.claim(machine.name(), key, uid),
-            (Ok(machine), None) => self.claims.holder(machine.name()).filter(|holder| holder != key),
+            (Ok(machine), Some(uid)) if has_a_say(objects) => self.claims.claim(machine.name(), key, uid),
+            (Ok(machine), _) => self.claims.holder(machine.name()).filter(|holder| holder != key),
             (Err(_), _) => None,
         };
         let facts = machine.as_ref().map(MachineFacts::of).map_err(Clone::clone);
@@ -193,9 +197,22 @@ impl LimaController {
             if self.claims.holder(&name).as_ref() == Some(key) {
                 self.engine.forget(&name);
             }
-            self.claims.give_up(&name, key);
+            if let Some((uid, refused)) = self.claims.give_up(&name, key) {
+                self.told().remove(&uid);
+                self.unwritten().remove(&uid);
+                self.gone_for_good(&uid, false);
+                if let Some(nudge) = self.nudge.get() {
+                    refused.into_iter().for_each(|other| nudge.nudge(other));
+                }
+            }
         }
     }
+}
+
+/// Returns whether a LimaVM is there that may say what becomes of its machine: one that is being deleted
+/// and has lost our finalizer may not.
+fn has_a_say(objects: &Objects) -> bool {
+    objects.vm.as_ref().map(VmFacts::of).is_some_and(|vm| vm.finalizer || !vm.deleting)
 }
 
 #[async_trait]
@@ -240,7 +257,7 @@ impl Reconcile for LimaController {
                 // No watch shows these; what follows from them is for the next pass.
                 Step::Want(_) | Step::WriteTemplate(_) | Step::FinishCreation => next = Next::After(Duration::ZERO),
                 Step::LookAgain(time) => next = Next::After(*time),
-                Step::LetGo => self.forget(key, &objects),
+                Step::LetGo | Step::GiveUp => self.forget(key, &objects),
                 _ => {}
             }
         }

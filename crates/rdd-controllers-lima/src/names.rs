@@ -1,6 +1,6 @@
 //! Names of LimaVMs are unique across namespaces: a lock per name, and who holds which.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, Weak};
 
 use rdd_machine::MachineName;
@@ -32,32 +32,45 @@ impl NameLocks {
 /// Which LimaVM a machine belongs to, as far as this controller has seen. Admission keeps names
 /// unique; this is for objects that came past it.
 #[derive(Debug, Default)]
-pub(crate) struct Claims(Mutex<HashMap<MachineName, (ObjectKey, String)>>);
+pub(crate) struct Claims(Mutex<HashMap<MachineName, Claim>>);
+
+#[derive(Debug)]
+struct Claim {
+    holder: ObjectKey,
+    uid: String,
+    /// Those who asked in vain.
+    refused: HashSet<ObjectKey>,
+}
 
 impl Claims {
     /// Claims a machine for an object. Returns the key of another object that has it.
     pub(crate) fn claim(&self, name: &MachineName, key: &ObjectKey, uid: &str) -> Option<ObjectKey> {
         let mut claims = self.0.lock().expect("no holder of this lock panics");
-        match claims.get(name) {
-            Some((other, _)) if other != key => Some(other.clone()),
-            _ => {
-                claims.insert(name.clone(), (key.clone(), uid.to_owned()));
-                None
-            }
+        let claim = claims.entry(name.clone()).or_insert_with(|| Claim {
+            holder: key.clone(),
+            uid: String::new(),
+            refused: HashSet::new(),
+        });
+        if claim.holder != *key {
+            claim.refused.insert(key.clone());
+            return Some(claim.holder.clone());
         }
+        uid.clone_into(&mut claim.uid);
+        None
     }
 
-    /// Gives a machine up, if the object has it.
-    pub(crate) fn give_up(&self, name: &MachineName, key: &ObjectKey) {
+    /// Gives a machine up, if the object has it. Returns the object's uid, and who may have it now.
+    pub(crate) fn give_up(&self, name: &MachineName, key: &ObjectKey) -> Option<(String, HashSet<ObjectKey>)> {
         let mut claims = self.0.lock().expect("no holder of this lock panics");
-        if claims.get(name).is_some_and(|(holder, _)| holder == key) {
-            claims.remove(name);
+        if claims.get(name).is_none_or(|claim| claim.holder != *key) {
+            return None;
         }
+        claims.remove(name).map(|claim| (claim.uid, claim.refused))
     }
 
     /// Returns the key of the object that has a machine.
     pub(crate) fn holder(&self, name: &MachineName) -> Option<ObjectKey> {
-        self.0.lock().expect("no holder of this lock panics").get(name).map(|(key, _)| key.clone())
+        self.0.lock().expect("no holder of this lock panics").get(name).map(|claim| claim.holder.clone())
     }
 }
 
@@ -91,9 +104,9 @@ mod tests {
         assert_eq!(claims.claim(&name, &a, "1"), None);
         assert_eq!(claims.claim(&name, &a, "2"), None, "a new object of the same key");
         assert_eq!(claims.claim(&name, &b, "3"), Some(a.clone()));
-        claims.give_up(&name, &b);
+        assert_eq!(claims.give_up(&name, &b), None);
         assert_eq!(claims.holder(&name), Some(a.clone()));
-        claims.give_up(&name, &a);
+        assert_eq!(claims.give_up(&name, &a), Some(("2".to_owned(), [b.clone()].into())), "b may have it now");
         assert_eq!(claims.claim(&name, &b, "3"), None);
     }
 }

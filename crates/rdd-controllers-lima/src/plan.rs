@@ -61,6 +61,8 @@ pub enum Step {
     RemoveRestartRequest,
     /// Delete what the LimaVM owns, then let it go.
     LetGo,
+    /// Give the machine up: its LimaVM has nothing to say about it any more.
+    GiveUp,
     /// Delete the template copy of a LimaVM that does not exist.
     RemoveOrphan,
     /// Tell the engine.
@@ -137,24 +139,33 @@ pub fn plan(seen: &Snapshot, grace: GracePeriods) -> Vec<Step> {
 
 /// The LimaVM is gone, or was never stored.
 fn without_vm(seen: &Snapshot, grace: GracePeriods) -> Vec<Step> {
-    let mut steps = Vec::new();
-    if let Ok(machine) = &seen.machine
-        && seen.taken_by.is_none()
-        && matches!(machine.wanted, Wanted::On | Wanted::Exists(_))
-    {
-        // Somebody took the finalizer away. Nobody wants this machine any more, but nobody allowed
-        // us to remove it either.
-        steps.push(Step::Want(Wanted::Off { grace: grace.stop }));
-    }
+    let mut steps = abandoned(seen, grace);
     if seen.copy.as_ref().is_some_and(|c| c.ours) {
         steps.push(Step::RemoveOrphan);
     }
     steps
 }
 
+/// Somebody took our finalizer away. Nobody wants this machine any more, but nobody allowed us to remove
+/// it either, or no longer: it is turned off if we turned it on, and left to whoever has its name next.
+fn abandoned(seen: &Snapshot, grace: GracePeriods) -> Vec<Step> {
+    let machine = match &seen.machine {
+        Ok(machine) if seen.taken_by.is_none() => machine,
+        _ => return Vec::new(),
+    };
+    match (&machine.wanted, &machine.phase) {
+        (Wanted::Nothing, _)
+        | (Wanted::Off { .. }, Phase::Stopped { .. })
+        | (Wanted::Removed { .. }, Phase::Absent) => vec![Step::GiveUp],
+        // It may still run: the name stays taken until it does not.
+        (Wanted::Off { .. }, _) => Vec::new(),
+        _ => vec![Step::Want(Wanted::Off { grace: grace.stop })],
+    }
+}
+
 fn deletion(seen: &Snapshot, vm: &VmFacts, draft: Draft, grace: GracePeriods) -> Vec<Step> {
     if !vm.finalizer {
-        return Vec::new();
+        return abandoned(seen, grace);
     }
     let machine = match &seen.machine {
         Ok(machine) if seen.taken_by.is_none() => machine,

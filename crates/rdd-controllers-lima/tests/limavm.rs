@@ -385,6 +385,68 @@ async fn a_template_that_cannot_be_written_is_told_and_does_not_hold_up_a_stop()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_is_free_again_whichever_way_its_limavm_went() {
+    let world = World::new().await;
+    world.make_namespace("one").await;
+    for namespace in ["one", "default"] {
+        world.make_template(namespace, "source", &world.template("")).await;
+    }
+    let api = world.limavms("one");
+    let gone = async |name: &str| {
+        let deadline = tokio::time::Instant::now() + support::PATIENCE;
+        while api.get_opt(name).await.expect("asked").is_some() {
+            assert!(tokio::time::Instant::now() < deadline, "{name} stays");
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let until_in_one = async |name: &str, holds: &dyn Fn(&LimaVmStatus) -> bool| {
+        let deadline = tokio::time::Instant::now() + support::PATIENCE;
+        loop {
+            let vm = api.get(name).await.expect("it exists");
+            if holds(&vm.status.clone().unwrap_or_default()) {
+                return vm;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "gave up; last seen: {vm:#?}");
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let finalizers = async |name: &str, list: serde_json::Value| {
+        let patch = json!({"metadata": {"finalizers": list}});
+        api.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await.expect("patched");
+    };
+
+    // Protected, deleted, and its finalizer taken away.
+    world.create("one", "protected", "source", true).await.expect("created");
+    until_in_one("protected", &|s| is(s, "Running", "True", "Started")).await;
+    let protection = world.dir("protected").protected();
+    std::fs::write(&protection, "").expect("written");
+    api.delete("protected", &DeleteParams::default()).await.expect("accepted");
+    until_in_one("protected", &|s| is(s, "Created", "True", "DeleteFailed")).await;
+    finalizers("protected", json!(null)).await;
+    gone("protected").await;
+    std::fs::remove_file(&protection).expect("removed");
+    world.create("default", "protected", "source", true).await.expect("created");
+    world.until_running("protected", 1).await;
+
+    // Let go by us, and held for a while by another's finalizer.
+    world.create("one", "held", "source", true).await.expect("created");
+    let vm = until_in_one("held", &|s| is(s, "Running", "True", "Started")).await;
+    let ours = vm.metadata.finalizers.expect("ours");
+    finalizers("held", json!(["example.com/keep", ours[0]])).await;
+    api.delete("held", &DeleteParams::default()).await.expect("accepted");
+    let deadline = tokio::time::Instant::now() + support::PATIENCE;
+    while api.get("held").await.expect("it exists").metadata.finalizers.is_some_and(|f| f.contains(&ours[0])) {
+        assert!(tokio::time::Instant::now() < deadline, "our finalizer stays");
+        sleep(Duration::from_millis(20)).await;
+    }
+    finalizers("held", json!(null)).await;
+    gone("held").await;
+    world.create("default", "held", "source", true).await.expect("created");
+    world.until_running("held", 1).await;
+    world.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_guest_that_keeps_powering_off_is_told_as_such() {
     let world = World::new().await;
     let text = world.template("param:\n  fakePowerOffAfter: 700ms");

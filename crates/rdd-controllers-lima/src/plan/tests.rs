@@ -195,6 +195,42 @@ fn row_1_a_missing_object_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_machine_without_limavm_is_turned_off_and_given_up() {
+    let gone = |given: Given| {
+        given.seen(|s| {
+            s.vm = None;
+            s.copy = None;
+        })
+    };
+    // The same for one that is being deleted, has lost our finalizer, and stays for another's.
+    let let_go = |given: Given| {
+        given.vm(|v| {
+            v.deleting = true;
+            v.finalizer = false;
+        })
+    };
+    let asked = |wanted: Wanted, phase: Phase| {
+        up().machine(|m| {
+            m.wanted = wanted;
+            m.phase = phase;
+        })
+    };
+    let stopped = || Phase::Stopped { by: None, detail: None };
+    let protected = || Phase::RemoveFailed { error: "protected".to_owned() };
+    for lost in [&gone as &dyn Fn(Given) -> Given, &let_go] {
+        lost(up()).plans(&[Step::Want(off())]);
+        lost(asked(Wanted::Exists(TEXT.into()), Phase::Creating { progress: None })).plans(&[Step::Want(off())]);
+        lost(asked(removed(), protected())).plans(&[Step::Want(off())]);
+        lost(asked(off(), Phase::Stopping { waiting_for: None })).plans(&[]);
+        lost(asked(off(), Phase::StopFailed { error: "stuck".to_owned() })).plans(&[]);
+        lost(asked(off(), stopped())).plans(&[Step::GiveUp]);
+        lost(asked(removed(), Phase::Absent)).plans(&[Step::GiveUp]);
+        lost(asked(Wanted::Nothing, Phase::Unknown)).plans(&[Step::GiveUp]);
+        lost(settled()).seen(|s| s.taken_by = Some("other".to_owned())).plans(&[]);
+    }
+}
+
+#[test]
 fn row_2_deletion() {
     let deleted = |given: Given| given.vm(|v| v.deleting = true);
     deleted(up()).plans(&[Step::Want(removed())]);
@@ -208,7 +244,6 @@ fn row_2_deletion() {
     asked(Phase::Stopping { waiting_for: None }).plans(&[]);
     asked(Phase::Absent).plans(&[Step::LetGo]);
     asked(Phase::RemoveFailed { error: "protected".to_owned() }).reports(CREATED, "True", DELETE_FAILED, "protected");
-    deleted(up()).vm(|v| v.finalizer = false).plans(&[]);
     deleted(settled()).seen(|s| s.machine = Err("a bad name".to_owned())).plans(&[Step::LetGo]);
     deleted(settled()).seen(|s| s.taken_by = Some("other".to_owned())).plans(&[Step::LetGo]);
 }
