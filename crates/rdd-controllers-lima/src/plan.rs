@@ -428,9 +428,11 @@ fn restart(vm: &VmFacts, machine: &MachineFacts, draft: &Draft, grace: GracePeri
         }
         (Wanted::Off { .. }, Phase::StopFailed { error }) => Some(draft.running("False", STOP_FAILED, error)),
         (Wanted::Off { .. }, _) => Some(draft.report(clear)),
-        // After a restart of the service: what runs is taken over or stopped first.
-        _ if !vm.running || lives => None,
+        _ if !vm.running => None,
         _ if machine.disk.is_err() => Some(Vec::new()),
+        // After a restart of the service. Who takes over now reads the template that waits, and may wait
+        // in vain for a guest that was booted with another; the restart is due anyway.
+        _ if lives => Some(vec![Step::Want(Wanted::Off { grace: grace.stop })]),
         _ => Some(draft.report(clear)),
     }
 }

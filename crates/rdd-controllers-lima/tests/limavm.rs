@@ -447,6 +447,30 @@ async fn a_name_is_free_again_whichever_way_its_limavm_went() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_that_waited_for_the_service_is_one_restart() {
+    let mut world = World::new().await;
+    world.make_template("default", "source", &world.template("")).await;
+    world.create("default", "demo", "source", true).await.expect("created");
+    world.until_running("demo", 1).await;
+    let vm = world.vm_pid("demo");
+    let mut recording = world.record("demo");
+    recording.sees(&["True/Started"]).await;
+    // Edited while nobody is there to see it; the hostagent dies too.
+    world.stop_controller().await;
+    world.engine.leave_all().await;
+    let text = world.template("user:\n  name: somebody");
+    world.edit("demo", &text).await.expect("good");
+    world.kill(&world.dir("demo").ha_sock()).await;
+    world.restart_service().await;
+    recording.sees(&["False/Stopped", "Unknown/Reconciling", "False/Starting", "True/Started"]).await;
+    let status = world.until("demo", "nothing waits", |s| !s.restart_needed).await;
+    assert_eq!(status.restart_count, 2, "nobody waited for a login that cannot come");
+    assert_ne!(world.vm_pid("demo"), vm);
+    assert_eq!(world.dir("demo").read_template().expect("read"), text);
+    world.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_guest_that_keeps_powering_off_is_told_as_such() {
     let world = World::new().await;
     let text = world.template("param:\n  fakePowerOffAfter: 700ms");

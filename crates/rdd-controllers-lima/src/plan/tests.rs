@@ -578,7 +578,7 @@ fn section_9_restart() {
     }
     // Stopped: nothing to do, and nothing starts by it.
     cleared(settled().status(|s| s.restart_needed = true).one_report());
-    // After a restart of the service: taken over first if it lives.
+    // After a restart of the service: what lives is stopped without being taken over.
     let restarted = || {
         waiting()
             .machine(|m| {
@@ -587,7 +587,9 @@ fn section_9_restart() {
             })
             .condition(RUNNING, "Unknown", RECONCILING, "x")
     };
-    restarted().plans(&[Step::Want(Wanted::On)]);
+    restarted().plans(&[Step::Want(off())]);
+    restarted().condition(RUNNING, "True", STARTED, "x").plans(&[Step::Want(off())]);
+    restarted().vm(|v| v.running = false).plans(&[Step::Want(off())]);
     cleared(restarted().machine(|m| on_disk(m).alive = false).one_report());
 }
 
