@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use rdd_host::logs::chain;
 use rdd_host::process::{Handle, Signal};
+use rdd_machine::Vm;
 use rdd_machine_dir::{Inspection, MachineDir, Standing, inspect};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -150,7 +151,12 @@ impl Actor {
     /// in the file system leads to it. To be called when a hostagent has ended.
     pub(crate) async fn end_lost_vm(&mut self) {
         let Some(lock) = self.vm_lock.take() else { return };
-        if self.dir.driver_lock().exists() {
+        if self.dir.driver_lock().try_exists().unwrap_or(true) {
+            return;
+        }
+        if !matches!(self.reach_vm().await, Ok(None)) {
+            // Only its lock was removed. It can be attached to, and be looked for again later.
+            self.vm_lock = Some(lock);
             return;
         }
         let found = tokio::task::spawn_blocking(move || Handle::of_holder(&lock)).await;
@@ -168,6 +174,20 @@ impl Actor {
 
     pub(crate) fn standing(&self) -> Result<Standing, LookError> {
         Ok(self.look()?.map_or(Standing::Stopped, |i| i.standing))
+    }
+
+    /// Asks the drivers for the machine's VM, which has no hostagent. A VM may run whose lock somebody
+    /// removed: its socket answers.
+    pub(crate) async fn reach_vm(&self) -> Result<Option<Box<dyn Vm>>, String> {
+        let mut failures = Vec::new();
+        for (driver, config) in self.templates.holders(&self.dir) {
+            match driver.attach(&config).await {
+                Ok(Some(vm)) => return Ok(Some(vm)),
+                Ok(None) => {}
+                Err(error) => failures.push(chain(&error)),
+            }
+        }
+        if failures.is_empty() { Ok(None) } else { Err(failures.join("; ")) }
     }
 
     /// Keeps the machine running until the orders change.
@@ -203,8 +223,10 @@ impl Actor {
     async fn hear(&mut self, news: News) {
         let Some(hostagent) = &mut self.hostagent else { return };
         let run = hostagent.run;
-        if self.vm_lock.is_none() && matches!(&news, News::Status(status) if status.ssh_local_port != 0) {
-            self.vm_lock = File::open(self.dir.driver_lock()).ok();
+        if matches!(&news, News::Status(status) if status.ssh_local_port != 0)
+            && let Ok(lock) = File::open(self.dir.driver_lock())
+        {
+            self.vm_lock = Some(lock);
         }
         match news {
             News::Status(status) if status.exiting => {}

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rdd_machine::MachineName;
-use rdd_machine_dir::{MachineDir, Standing, inspect, list, sweep};
+use rdd_machine_dir::{Inspection, MachineDir, Standing, inspect, list, sweep};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -123,8 +123,9 @@ impl Engine {
     pub async fn stop_all(&self, grace: Duration) {
         // A machine that nobody asked about since our start runs on all the same.
         for dir in list(&self.0.config.lima_home).unwrap_or_default() {
-            // What cannot be looked at may run.
-            if inspect(&dir).map_or(true, |found| found.is_some_and(|i| i.standing != Standing::Stopped)) {
+            // What cannot be looked at may run, and so may what has a socket: its lock may have been removed.
+            let is_off = |found: Inspection| found.standing == Standing::Stopped && !has_socket(&dir);
+            if !inspect(&dir).is_ok_and(|found| found.is_none_or(is_off)) {
                 self.machine(dir.name());
             }
         }
@@ -151,4 +152,9 @@ impl Engine {
             }
         }
     }
+}
+
+fn has_socket(dir: &MachineDir) -> bool {
+    let entries = std::fs::read_dir(dir.path()).into_iter().flatten().flatten();
+    entries.into_iter().any(|entry| entry.path().extension().is_some_and(|end| end == "sock"))
 }

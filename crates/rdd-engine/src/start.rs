@@ -30,6 +30,8 @@ pub(crate) enum StartError {
     Template(#[from] TemplateProblem),
     #[error(transparent)]
     Prepare(#[from] PrepareError),
+    #[error("cannot find out whether the VM runs: {0}")]
+    Vm(String),
     #[error("another hostagent holds {0:?} and does not let go")]
     NotReleased(PathBuf),
     #[error(transparent)]
@@ -47,7 +49,11 @@ impl Actor {
             return Err(StartError::NoDirectory(self.dir.path().to_owned()));
         }
         self.take_over().await?;
-        if self.standing()? == Standing::Stopped {
+        let is_unlocked = self.standing()? == Standing::Stopped;
+        let has_lost_lock = is_unlocked && self.reach_vm().await.map_err(StartError::Vm)?.is_some();
+        if has_lost_lock {
+            tracing::warn!(machine = %self.dir.name(), "the VM runs, but its lock was removed");
+        } else if is_unlocked {
             // Only while the VM is off: its disks are in use otherwise, and its template can wait.
             let path = self.dir.lima_yaml();
             let text = std::fs::read_to_string(&path).map_err(|source| StartError::Read { path, source })?;
@@ -59,7 +65,11 @@ impl Actor {
             let progress = |text| seen.publish(Phase::Starting { run, waiting_for: Some(text) });
             self.config.images.prepare(&config, &self.dir, &progress).await?;
         }
-        self.clear_leftovers();
+        match self.standing()? {
+            // The socket is all that leads to it.
+            Standing::Stopped if has_lost_lock => self.clear_leftovers(Standing::VmOnly),
+            standing => self.clear_leftovers(standing),
+        }
         self.hostagent = Some(Hostagent::spawn(&self.dir, &self.config, run)?);
         self.seen.publish(Phase::Starting { run, waiting_for: None });
         Ok(())

@@ -33,8 +33,8 @@ const POWER_DOWN_AGAIN: Duration = Duration::from_secs(3);
 impl Actor {
     /// Stops the machine. Returns the rung that was reached, `None` if it was off already.
     pub(crate) async fn stop(&mut self, grace: Duration) -> Result<Option<Outcome>, String> {
-        if self.hostagent.is_none() && self.now()? == Standing::Stopped {
-            self.clear_leftovers();
+        if self.hostagent.is_none() && self.is_off().await? {
+            self.clear_leftovers(Standing::Stopped);
             return Ok(None);
         }
         self.seen.publish(Phase::Stopping { waiting_for: None });
@@ -47,7 +47,7 @@ impl Actor {
         } else if matches!(self.now()?, Standing::HostagentOnly | Standing::Running) {
             self.stop_foreign(grace, grace_ends).await?;
         }
-        if self.now()? == Standing::VmOnly {
+        if self.now()? == Standing::VmOnly || !self.is_off().await? {
             outcome.rung = self.stop_vm(grace_ends).await?;
             outcome.detail = match outcome.rung {
                 Rung::Hostagent => None,
@@ -55,13 +55,21 @@ impl Actor {
                 Rung::Kill => Some("the guest did not power off in time, the VM was killed".to_owned()),
             };
         }
-        match self.now()? {
-            Standing::Stopped => {
-                self.clear_leftovers();
-                Ok(Some(outcome))
-            }
-            _ => Err("instance still running after stop attempt".to_owned()),
+        if !self.is_off().await? {
+            return Err("instance still running after stop attempt".to_owned());
         }
+        self.clear_leftovers(Standing::Stopped);
+        Ok(Some(outcome))
+    }
+
+    /// Returns whether neither a lock nor a socket tells of hostagent or VM.
+    async fn is_off(&self) -> Result<bool, String> {
+        if self.now()? != Standing::Stopped {
+            return Ok(false);
+        }
+        // Without a directory there is no socket.
+        let is_gone = self.look().map_err(|e| chain(&e))?.is_none();
+        Ok(is_gone || self.reach_vm().await?.is_none())
     }
 
     /// Returns what the locks say now, or why they say nothing.
@@ -162,19 +170,15 @@ impl Actor {
 
     /// Stops a VM that has no hostagent.
     async fn stop_vm(&self, grace_ends: Instant) -> Result<Rung, String> {
-        let mut failures = Vec::new();
-        for (driver, config) in self.templates.holders(&self.dir) {
-            match driver.attach(&config).await {
-                Ok(Some(vm)) => return self.stop_attached(&*vm, grace_ends).await,
-                Ok(None) => {}
-                Err(error) => failures.push(chain(&error)),
-            }
-        }
+        let unreachable = match self.reach_vm().await {
+            Ok(Some(vm)) => return self.stop_attached(&*vm, grace_ends).await,
+            Ok(None) => String::new(),
+            Err(error) => format!("{error}; "),
+        };
         if self.now()? == Standing::Stopped {
             return Ok(Rung::Quit);
         }
-        failures.push(format!("{:?} is held, but the VM cannot be reached", self.dir.driver_lock()));
-        Err(failures.join("; "))
+        Err(format!("{unreachable}{:?} is held, but the VM cannot be reached", self.dir.driver_lock()))
     }
 
     async fn stop_attached(&self, vm: &dyn Vm, grace_ends: Instant) -> Result<Rung, String> {
@@ -240,8 +244,7 @@ impl Actor {
     /// Removes what processes that are gone left in the directory: PID files and sockets, or whatever
     /// is in their place. While a VM lives, only what belongs to hostagents; while a hostagent lives,
     /// nothing.
-    pub(crate) fn clear_leftovers(&self) {
-        let Ok(standing) = self.standing() else { return };
+    pub(crate) fn clear_leftovers(&self, standing: Standing) {
         let is_left = |name: &str| match standing {
             Standing::Stopped => [".pid", ".sock", ".tmp"].iter().any(|end| name.ends_with(end)),
             Standing::VmOnly => name == "ha.pid" || name == "ha.sock",

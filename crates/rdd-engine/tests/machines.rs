@@ -420,6 +420,44 @@ async fn a_vm_whose_hostagent_died_is_attached_or_stopped() {
 }
 
 #[tokio::test]
+async fn a_vm_whose_lock_was_removed_is_attached_or_stopped() {
+    let mut house = House::new();
+    for (name, wanted) in [("on", Some(Wanted::On)), ("off", Some(OFF)), ("end", None)] {
+        let machine = house.made(name, "").await;
+        machine.want(Wanted::On);
+        until_running(&machine).await;
+        let (old, pid) = (hostagent_of(&machine).await, vm_pid(&machine));
+        let stream = UnixStream::connect(machine.dir().file("fake.sock")).await.expect("the VM listens");
+        let vm = rdd_host::process::Handle::of_peer(&stream).expect("a peer");
+        house.engine.leave_all().await;
+        old.kill().expect("killed");
+        old.wait().await.expect("waited");
+        std::fs::remove_file(machine.dir().driver_lock()).expect("removed");
+        drop(machine);
+        house.renew_engine();
+        let Some(wanted) = wanted else {
+            house.engine.stop_all(Duration::from_secs(5)).await;
+            tokio::time::timeout(PATIENCE, vm.wait()).await.expect("nothing is left running").expect("waited");
+            continue;
+        };
+        let machine = house.machine(name);
+        machine.want(wanted.clone());
+        if wanted == Wanted::On {
+            until_running(&machine).await;
+            assert_eq!(vm_pid(&machine), pid, "the guest did not notice");
+            // The same while the service is there.
+            hostagent_of(&machine).await.kill().expect("killed");
+            until(&machine, |p| matches!(p, Phase::Running { run, .. } if *run > 1)).await;
+            assert_eq!(vm_pid(&machine), pid, "the guest did not notice");
+            machine.want(OFF);
+        }
+        until(&machine, |p| matches!(p, Phase::Stopped { by: Some(Rung::Hostagent), .. })).await;
+        tokio::time::timeout(PATIENCE, vm.wait()).await.expect("nothing is left running").expect("waited");
+    }
+    house.close().await;
+}
+
+#[tokio::test]
 async fn the_last_rungs_end_what_does_not_listen() {
     let house = House::new();
     let machine = house.made("demo", "").await;
