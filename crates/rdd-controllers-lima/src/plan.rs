@@ -174,6 +174,7 @@ fn deletion(seen: &Snapshot, vm: &VmFacts, draft: Draft, grace: GracePeriods) ->
     match (&machine.wanted, &machine.phase) {
         (Wanted::Removed { .. }, Phase::Absent) => vec![Step::LetGo],
         (Wanted::Removed { .. }, Phase::RemoveFailed { error }) => draft.created("True", DELETE_FAILED, error),
+        (Wanted::Removed { .. }, Phase::Stopping { waiting_for }) => draft.stopping(waiting_for.as_deref()),
         (Wanted::Removed { .. }, _) => Vec::new(),
         _ => vec![Step::Want(Wanted::Removed { grace: grace.delete })],
     }
@@ -354,10 +355,14 @@ fn power(vm: &VmFacts, machine: &MachineFacts, told_run: Option<u64>, draft: Dra
     let is_off = matches!(machine.wanted, Wanted::Off { .. });
     let is_settled_off = is_off && matches!(machine.phase, Phase::Stopped { .. } | Phase::StopFailed { .. });
     if is_off && !is_settled_off {
-        return Vec::new();
+        return match &machine.phase {
+            Phase::Stopping { waiting_for } => draft.stopping(waiting_for.as_deref()),
+            _ => Vec::new(),
+        };
     }
     if machine.ending {
         return match &machine.phase {
+            Phase::Stopping { waiting_for } => draft.stopping(waiting_for.as_deref()),
             Phase::Stopped { by, detail } => stopped(draft, *by, detail.as_deref()),
             Phase::StopFailed { error } => draft.running("False", STOP_FAILED, error),
             _ => Vec::new(),
@@ -517,6 +522,19 @@ impl Draft {
             change(s);
             set(s, RUNNING, status, reason, message, now);
         })
+    }
+
+    /// Says in the message that it stops, and how far that is. There is no reason for it in the contract
+    /// (§1.5), so status and reason stay until it is off. A failure that is told stays, too.
+    fn stopping(self, waiting_for: Option<&str>) -> Vec<Step> {
+        let told = condition::find(&self.status.conditions, RUNNING).cloned();
+        match told {
+            Some(told) if [STARTED, STARTING, RECONCILING].contains(&told.reason.as_str()) => {
+                let text = with_detail("Lima instance is stopping", waiting_for);
+                self.running(&told.status, &told.reason, &text)
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// One more boot succeeded.

@@ -81,7 +81,11 @@ impl Actor {
         let timing = &self.config.timing;
         let socket = self.dir.ha_sock();
         let name = self.dir.name();
-        let tell = |waiting_for| self.seen.publish(Phase::Stopping { waiting_for });
+        let tell = |waiting_for: Option<String>| {
+            // That it stops is said by the phase.
+            let waiting_for = waiting_for.filter(|words| words != "stopping");
+            self.seen.publish(Phase::Stopping { waiting_for });
+        };
         if !asked(timeout(reaction(grace), link::ask_to_stop(&socket, grace, false)).await) {
             // It may not listen yet; the signal means the same.
             if let Err(error) = hostagent.child.signal(Signal::Terminate) {
@@ -106,6 +110,7 @@ impl Actor {
             return;
         }
         tracing::warn!(machine = %name, "hostagent did not stop in time");
+        tell(Some("the guest did not power off in time, its hostagent is told to end it".to_owned()));
         if asked(timeout(ANSWER, link::ask_to_stop(&socket, Duration::ZERO, true)).await)
             && hostagent.ended_by(Instant::now() + timing.force, tell).await
         {
@@ -184,6 +189,8 @@ impl Actor {
     async fn stop_attached(&self, vm: &dyn Vm, grace_ends: Instant) -> Result<Rung, String> {
         let force = self.config.timing.force;
         let name = self.dir.name();
+        let tell = |stage: &str| self.seen.publish(Phase::Stopping { waiting_for: Some(stage.to_owned()) });
+        tell("the guest is asked to power off");
         while Instant::now() < grace_ends {
             told(name, "power down", vm.power_down().await);
             let until = grace_ends.min(Instant::now() + POWER_DOWN_AGAIN);
@@ -191,10 +198,12 @@ impl Actor {
                 return Ok(Rung::Hostagent);
             }
         }
+        tell("the guest did not power off in time, the VM is told to quit");
         told(name, "quit", vm.quit().await);
         if timeout(force, vm.wait()).await.is_ok() {
             return Ok(Rung::Quit);
         }
+        tell("the VM does not quit and is killed");
         told(name, "kill", vm.kill().await);
         match timeout(force, vm.wait()).await {
             Ok(_) => Ok(Rung::Kill),

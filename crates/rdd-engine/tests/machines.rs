@@ -467,6 +467,8 @@ async fn the_last_rungs_end_what_does_not_listen() {
     machine.want(Wanted::On);
     until_running(&machine).await;
     machine.want(Wanted::Off { grace: Duration::from_millis(200) });
+    let is_at = |p: &Phase| matches!(p, Phase::Stopping { waiting_for: Some(w) } if w.contains("told to quit"));
+    until(&machine, is_at).await;
     let stopped = until(&machine, |p| matches!(p, Phase::Stopped { .. })).await;
     assert!(matches!(&stopped, Phase::Stopped { by: Some(Rung::Kill), detail: Some(_) }), "{stopped:?}");
     house.close().await;

@@ -241,7 +241,7 @@ fn row_2_deletion() {
         })
     };
     asked(running(1)).plans(&[]);
-    asked(Phase::Stopping { waiting_for: None }).plans(&[]);
+    asked(Phase::Stopping { waiting_for: None }).reports(RUNNING, "True", STARTED, "Lima instance is stopping");
     asked(Phase::Absent).plans(&[Step::LetGo]);
     asked(Phase::RemoveFailed { error: "protected".to_owned() }).reports(CREATED, "True", DELETE_FAILED, "protected");
     deleted(settled()).seen(|s| s.machine = Err("a bad name".to_owned())).plans(&[Step::LetGo]);
@@ -547,7 +547,8 @@ fn section_9_restart() {
             m.wanted = off();
             m.phase = Phase::Stopping { waiting_for: None };
         })
-        .plans(&[]);
+        .reports(RUNNING, "True", STARTED, "Lima instance is stopping")
+        .with(|s| s.restart_needed);
     let by = Some(Rung::Hostagent);
     waiting()
         .machine(|m| {
@@ -639,7 +640,7 @@ fn section_10_wanted_on() {
         m.wanted = off();
         m.phase = Phase::Stopping { waiting_for: None };
     })
-    .plans(&[]);
+    .reports(RUNNING, "True", STARTED, "Lima instance is stopping");
 }
 
 #[test]
@@ -659,7 +660,17 @@ fn section_10_wanted_off() {
             m.phase = phase;
         })
     };
-    ended(Phase::Stopping { waiting_for: None }).plans(&[]);
+    let stopping = |waiting_for: Option<&str>| Phase::Stopping { waiting_for: waiting_for.map(str::to_owned) };
+    ended(stopping(None)).reports(RUNNING, "True", STARTED, "Lima instance is stopping");
+    let stage = ended(stopping(Some("the VM is told to quit")));
+    stage.reports(RUNNING, "True", STARTED, "Lima instance is stopping: the VM is told to quit");
+    ended(stopping(None)).condition(RUNNING, "False", STARTING, STARTING_TEXT).reports(
+        RUNNING,
+        "False",
+        STARTING,
+        "Lima instance is stopping",
+    );
+    ended(stopping(None)).condition(RUNNING, "False", STOP_FAILED, "stuck").plans(&[]);
     ended(Phase::Stopped { by: None, detail: None }).reports(RUNNING, "False", STOPPED, "Lima instance is stopped");
     ended(Phase::Stopped { by: Some(Rung::Hostagent), detail: None }).reports(
         RUNNING,
@@ -683,7 +694,7 @@ fn the_end_of_the_service_is_told_and_starts_nothing() {
         })
     };
     ending(running(1)).plans(&[]);
-    ending(Phase::Stopping { waiting_for: None }).plans(&[]);
+    ending(Phase::Stopping { waiting_for: None }).reports(RUNNING, "True", STARTED, "Lima instance is stopping");
     ending(Phase::Stopped { by: Some(Rung::Hostagent), detail: None }).reports(
         RUNNING,
         "False",
