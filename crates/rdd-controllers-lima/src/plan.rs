@@ -225,8 +225,8 @@ fn creation(seen: &Snapshot, machine: &MachineFacts, draft: Draft) -> Vec<Step> 
     if machine.wanted != wanted {
         return vec![Step::Want(wanted)];
     }
-    match &machine.phase {
-        Phase::Created { template } if **template == *copy.text => draft.report(|status| {
+    let steps = match &machine.phase {
+        Phase::Created { template } if **template == *copy.text => draft.clone().report(|status| {
             if machine.on_disk().and_then(|d| d.template.as_deref()) == Some(&copy.text) {
                 status.observed_template_resource_version.clone_from(&copy.version);
             }
@@ -235,13 +235,21 @@ fn creation(seen: &Snapshot, machine: &MachineFacts, draft: Draft) -> Vec<Step> 
         Phase::CreateFailed { .. } if seen.vm.as_ref().is_some_and(|vm| vm.restart_requested) => {
             vec![Step::RemoveRestartRequest, Step::TryAgain]
         }
-        Phase::CreateFailed { error } => draft.created("False", CREATE_FAILED, error),
+        Phase::CreateFailed { error } => draft.clone().created("False", CREATE_FAILED, error),
         // A new attempt after a failure: the failure is shown until there is a better word.
         Phase::Creating { progress } if draft.has(CREATED, "Unknown") => {
-            draft.created("Unknown", PENDING, &with_detail("Reconciliation in progress", progress.as_deref()))
+            let text = with_detail("Reconciliation in progress", progress.as_deref());
+            draft.clone().created("Unknown", PENDING, &text)
         }
         _ => Vec::new(),
+    };
+    let is_off = !machine.on_disk().is_some_and(|d| d.alive);
+    let is_wanted_off = seen.vm.as_ref().is_some_and(|vm| !vm.running);
+    if steps.is_empty() && is_wanted_off && is_off {
+        // Whoever waits for the stop of a machine that is still being made need not wait for its image.
+        return stopped(draft, None, None);
     }
+    steps
 }
 
 fn existing(seen: &Snapshot, vm: &VmFacts, machine: &MachineFacts, draft: Draft, grace: GracePeriods) -> Vec<Step> {

@@ -328,7 +328,8 @@ fn rows_11_and_12_creation() {
         "template ConfigMap missing template data",
     );
     creating().plans(&[Step::Want(Wanted::Exists(TEXT.into()))]);
-    asked_to_exist().plans(&[]);
+    asked_to_exist().condition(RUNNING, "False", STOPPED, "Lima instance is stopped").plans(&[]);
+    asked_to_exist().vm(|v| v.running = true).plans(&[]);
     asked_to_exist().machine(|m| m.phase = Phase::Creating { progress: Some("image: 10 %".to_owned()) }).reports(
         CREATED,
         "Unknown",
@@ -341,6 +342,7 @@ fn rows_11_and_12_creation() {
     failed()
         .condition(CREATED, "False", CREATE_FAILED, "no image")
         .machine(|m| m.phase = Phase::Creating { progress: None })
+        .vm(|v| v.running = true)
         .plans(&[]);
     failed().copy(|c| c.text = "better\n".to_owned()).plans(&[Step::Want(Wanted::Exists("better\n".into()))]);
     let created = || {
@@ -353,6 +355,21 @@ fn rows_11_and_12_creation() {
         .reports(CREATED, "True", CREATED, "Lima instance created successfully")
         .with(|s| s.observed_template_resource_version == "7");
     created().copy(|c| c.text = "newer\n".to_owned()).plans(&[Step::Want(Wanted::Exists("newer\n".into()))]);
+}
+
+#[test]
+fn a_machine_that_is_being_made_and_wanted_off_is_told_stopped() {
+    let text = "Reconciliation in progress: image: 10 %";
+    let downloading = || {
+        asked_to_exist()
+            .machine(|m| m.phase = Phase::Creating { progress: Some("image: 10 %".to_owned()) })
+            .condition(CREATED, "Unknown", PENDING, text)
+    };
+    downloading().reports(RUNNING, "False", STOPPED, "Lima instance is stopped");
+    downloading().vm(|v| v.running = true).plans(&[]);
+    // Whatever is there and runs is not called off.
+    let disk = DiskFacts { alive: true, preparing: true, template: Some(TEXT.to_owned()) };
+    downloading().machine(|m| m.disk = Ok(Some(disk))).plans(&[]);
 }
 
 #[test]
