@@ -13,6 +13,7 @@ use std::time::Duration;
 use rdd_host::logs::chain;
 use rdd_host::process::{Handle, Signal};
 use rdd_machine::Vm;
+use rdd_machine_dir::logs::FirstFailure;
 use rdd_machine_dir::{Inspection, MachineDir, Standing, inspect};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -38,6 +39,7 @@ pub(crate) struct Actor {
     /// was removed.
     vm_lock: Option<File>,
     pub(crate) crashes: Crashes,
+    pub(crate) first_failure: FirstFailure,
     pub(crate) run: u64,
     encouraged: u64,
     disk: Arc<tokio::sync::Mutex<()>>,
@@ -61,6 +63,7 @@ impl Actor {
             hostagent: None,
             vm_lock: None,
             crashes,
+            first_failure: FirstFailure::default(),
             run: 0,
             encouraged: 0,
             disk: Arc::default(),
@@ -96,6 +99,7 @@ impl Actor {
                 }
                 Wanted::Off { grace } => {
                     self.crashes.forget();
+                    self.first_failure.forget();
                     if !self.turn_off(grace).await {
                         self.pause(TRY_AGAIN).await;
                         continue;
@@ -243,11 +247,16 @@ impl Actor {
                     tracing::warn!(machine = %self.dir.name(), %error, "cannot end a hostagent that hangs");
                 }
                 self.hostagent = None;
+                self.first_failure.failed();
                 self.crashes.failed(text, None, Instant::now(), &self.config.timing);
             }
             News::Ended { reason, orderly } => {
                 let ran_for = hostagent.ready_since.map(|since| since.elapsed());
                 self.hostagent = None;
+                if ran_for.is_some_and(|time| time >= self.config.timing.stable_after) {
+                    self.first_failure.forget();
+                }
+                self.first_failure.failed();
                 self.end_lost_vm().await;
                 let standing = self.standing();
                 tracing::warn!(machine = %self.dir.name(), reason, orderly, ?standing, "hostagent ended");

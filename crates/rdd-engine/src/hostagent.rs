@@ -11,7 +11,8 @@ use rdd_host::logs::Follower;
 use rdd_host::process::{Child, Spawn};
 use rdd_host::{environment, files};
 use rdd_machine::{HostagentEvent, HostagentStatus};
-use rdd_machine_dir::{MachineDir, logs};
+use rdd_machine_dir::MachineDir;
+use rdd_machine_dir::logs::{self, FirstFailure};
 use tokio::time::Instant;
 
 use crate::config::EngineConfig;
@@ -70,10 +71,15 @@ pub(crate) struct Hostagent {
 
 impl Hostagent {
     /// Starts a hostagent in a session of its own.
-    pub(crate) fn spawn(dir: &MachineDir, config: &EngineConfig, run: u64) -> Result<Self, SpawnError> {
+    pub(crate) fn spawn(
+        dir: &MachineDir,
+        config: &EngineConfig,
+        run: u64,
+        first_failure: &mut FirstFailure,
+    ) -> Result<Self, SpawnError> {
         let Some((program, first)) = config.hostagent.split_first() else { return Err(SpawnError::NoCommand) };
         let logs_failed = |source| SpawnError::Logs { path: dir.path().to_owned(), source };
-        let logs = logs::rotate_for_start(dir, &config.logs).map_err(logs_failed)?;
+        let logs = logs::rotate_for_start(dir, &config.logs, first_failure).map_err(logs_failed)?;
         let log = Follower::open(&dir.ha_stdout_log()).map_err(logs_failed)?;
         let mut spawn = Spawn::new(program)
             .args(first)

@@ -70,7 +70,7 @@ impl Actor {
             Standing::Stopped if has_lost_lock => self.clear_leftovers(Standing::VmOnly),
             standing => self.clear_leftovers(standing),
         }
-        self.hostagent = Some(Hostagent::spawn(&self.dir, &self.config, run)?);
+        self.hostagent = Some(Hostagent::spawn(&self.dir, &self.config, run, &mut self.first_failure)?);
         self.seen.publish(Phase::Starting { run, waiting_for: None });
         Ok(())
     }

@@ -113,6 +113,10 @@ async fn crashes_in_a_row_wait_and_say_why() {
     }
     assert!(errors[0].starts_with("told to fail (hostagent ended with exit status: 1"), "{}", errors[0]);
     assert!(errors[2].contains("3 failures in a row"), "{}", errors[2]);
+    until(&machine, |p| matches!(p, Phase::Waiting { error } if error.starts_with("told") && error.contains("8 fail")))
+        .await;
+    assert!(machine.dir().file("ha.stderr.1.log").exists(), "the log of the first failure stays");
+    assert!(!machine.dir().file("ha.stderr.2.log").exists());
     // What may help ends the wait.
     std::fs::remove_file(machine.dir().file("misbehave")).expect("removed");
     machine.write_template(&template("cpus: 2")).expect("written");

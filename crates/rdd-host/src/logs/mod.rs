@@ -50,7 +50,12 @@ pub fn json_header(title: &str) -> String {
 /// Makes the directory if it is missing. `keep_all` keeps all earlier logs.
 pub fn open_rotated(directory: &Path, stem: &str, keep_all: bool, header: Option<&str>) -> io::Result<File> {
     files::make_private_dir(directory)?;
-    rotate(directory, stem, keep_all)?;
+    rotate(directory, stem, keep_all, None)?;
+    open(directory, stem, header)
+}
+
+/// Opens `STEM.log`, which [`rotate`] has moved out of the way. `header` is its first line.
+pub fn open(directory: &Path, stem: &str, header: Option<&str>) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.create(true).append(true);
     #[cfg(unix)]
@@ -63,21 +68,21 @@ pub fn open_rotated(directory: &Path, stem: &str, keep_all: bool, header: Option
 }
 
 /// Renames `STEM.log` to `STEM.N.log`, N one above the highest there is, and removes those more
-/// than five back. Without a `STEM.log` nothing happens.
-pub fn rotate(directory: &Path, stem: &str, keep_all: bool) -> io::Result<()> {
+/// than five back, but not number `kept`. Returns N; without a `STEM.log` nothing happens.
+pub fn rotate(directory: &Path, stem: &str, keep_all: bool, kept: Option<u64>) -> io::Result<Option<u64>> {
     let current = path(directory, stem);
     if !current.exists() {
-        return Ok(());
+        return Ok(None);
     }
     let numbers = earlier(directory, stem)?;
     let newest = numbers.iter().max().unwrap_or(&0) + 1;
     fs::rename(&current, numbered(directory, stem, newest))?;
     if !keep_all {
-        for old in numbers.into_iter().filter(|number| number + KEPT <= newest) {
+        for old in numbers.into_iter().filter(|number| number + KEPT <= newest && Some(*number) != kept) {
             files::remove_file(&numbered(directory, stem, old))?;
         }
     }
-    Ok(())
+    Ok(Some(newest))
 }
 
 /// Makes the standard streams of this process lead to files: output, and errors.
