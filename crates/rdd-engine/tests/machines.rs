@@ -180,13 +180,13 @@ async fn creation_fails_with_the_reason_and_leaves_nothing() {
     let Phase::CreateFailed { error } = failed else { unreachable!("just seen") };
     assert!(error.starts_with("digest does not match; next try in "), "{error}");
     assert!(!machine.dir().path().exists());
-    // By now the wait is the longest; another template is tried at once.
+    // By now the wait is long, 50 ms doubled seven times; another template is tried at once.
     until(&machine, |p| matches!(p, Phase::CreateFailed { error } if error.contains("8 failures in a row"))).await;
     house.images.break_with(None);
-    let begun = Instant::now();
+    let (begun, wait) = (Instant::now(), Duration::from_millis(50 << 7));
     machine.want(Wanted::Exists(template("cpus: 2").into()));
     until(&machine, |p| matches!(p, Phase::Created { .. })).await;
-    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < wait, "not after the wait of {wait:?}: {:?}", begun.elapsed());
     house.close().await;
 }
 
@@ -492,9 +492,10 @@ async fn all_machines_stop_together_with_one_deadline() {
         until_running(machine).await;
     }
     let begun = Instant::now();
-    house.engine.stop_all(Duration::from_secs(1)).await;
+    let grace = Duration::from_secs(4);
+    house.engine.stop_all(grace).await;
     let took = begun.elapsed();
-    assert!(took < Duration::from_millis(2500), "one second of grace for all, not each: {took:?}");
+    assert!(took < grace * 2, "one grace period for all, not each: {took:?}");
     for machine in &machines {
         assert!(matches!(machine.seen().phase, Phase::Stopped { .. }), "{:?}", machine.seen());
         machine.want(Wanted::On);

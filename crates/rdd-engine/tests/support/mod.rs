@@ -139,7 +139,7 @@ fn engine(home: &Path, images: Arc<TestImages>) -> Engine {
             stop_margin: Duration::from_millis(500),
             force: Duration::from_secs(2),
             backoff_first: Duration::from_millis(50),
-            backoff_limit: Duration::from_secs(2),
+            backoff_limit: Duration::from_secs(60),
             stable_after: Duration::from_secs(60),
         },
     })
