@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rdd_engine::{Phase, Rung, Wanted};
 use rdd_host::process::Signal;
 use rdd_machine_dir::{Standing, inspect};
-use support::{House, OFF, PATIENCE, hostagent, hostagent_of, template, until, until_running};
+use support::{House, OFF, PATIENCE, hostagent, hostagent_of, template, until, until_running, until_silent};
 use tokio::net::UnixStream;
 
 /// Not a test: the hostagent process of the others.
@@ -556,6 +556,7 @@ async fn a_guest_is_asked_even_if_its_hostagent_hangs() {
         machine.want(Wanted::On);
         until_running(&machine).await;
         hostagent_of(&machine).await.signal(Signal::Stop).expect("paused");
+        until_silent(&machine).await;
         if !is_ours {
             house.engine.leave_all().await;
             house.renew_engine();

@@ -13,6 +13,7 @@ use rdd_machine::{MachineConfig, MachineName};
 use rdd_machine_dir::{LogPolicy, MachineDir};
 use rdd_template::HostFacts;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::Semaphore;
 
@@ -182,4 +183,19 @@ pub(crate) async fn until_running(machine: &Machine) -> u64 {
 pub(crate) async fn hostagent_of(machine: &Machine) -> Handle {
     let stream = UnixStream::connect(machine.dir().ha_sock()).await.expect("the hostagent listens");
     Handle::of_peer(&stream).expect("a peer")
+}
+
+/// Waits until the machine's hostagent answers no more. One that was paused may still answer for a
+/// moment: the signal is on its way to its threads.
+pub(crate) async fn until_silent(machine: &Machine) {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let mut stream = UnixStream::connect(machine.dir().ha_sock()).await.expect("its socket is there");
+        stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.expect("the socket takes it");
+        let answer = tokio::time::timeout(Duration::from_millis(200), stream.read_u8()).await;
+        if answer.is_err() {
+            return;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "the hostagent still answers");
+    }
 }
