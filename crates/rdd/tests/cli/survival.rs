@@ -384,7 +384,8 @@ fn bad_arguments_are_told_and_not_saved() {
 fn signals_stop_a_service_in_the_foreground() {
     for signal in [Signal::Interrupt, Signal::Terminate, Signal::Hangup] {
         let sealed = Sealed::new();
-        let mut command = sealed.command(&["svc", "serve"]);
+        // Whoever runs the tests may have SIGHUP ignored, and children inherit that.
+        let mut command = serve_by(&sealed, &["env", "--default-signal=HUP"]);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("rdd runs");
         sealed.eventually("the kubeconfig is there", || sealed.instance().paths().config.exists());
         sealed.service().expect("it runs").signal(signal).expect("sent");
@@ -394,17 +395,23 @@ fn signals_stop_a_service_in_the_foreground() {
     }
 }
 
-#[test]
-fn a_service_that_is_to_ignore_a_lost_terminal_does() {
-    let sealed = Sealed::new();
-    let mut command = Command::new("nohup");
-    command.env_clear();
+/// Returns the command of a service in the foreground, started by way of another program.
+fn serve_by(sealed: &Sealed, way: &[&str]) -> Command {
+    let mut command = Command::new(way[0]);
+    command.env_clear().stdin(Stdio::null());
     let serve = sealed.command(&["svc", "serve"]);
-    command.arg(serve.get_program()).args(serve.get_args()).current_dir(sealed.home());
+    command.args(&way[1..]).arg(serve.get_program()).args(serve.get_args()).current_dir(sealed.home());
     for (name, value) in serve.get_envs() {
         command.env(name, value.expect("none is removed"));
     }
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it runs");
+    command
+}
+
+#[test]
+fn a_service_that_is_to_ignore_a_lost_terminal_does() {
+    let sealed = Sealed::new();
+    let mut command = serve_by(&sealed, &["nohup"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it runs");
     sealed.eventually("the kubeconfig is there", || sealed.instance().paths().config.exists());
     let service = sealed.service().expect("it runs");
     service.signal(Signal::Hangup).expect("sent");
