@@ -20,17 +20,6 @@ pub enum Standing {
     Running,
 }
 
-impl Standing {
-    /// Returns Lima's word for it.
-    pub fn as_lima_status(self) -> &'static str {
-        match self {
-            Standing::Stopped => "Stopped",
-            Standing::HostagentOnly | Standing::VmOnly => "Broken",
-            Standing::Running => "Running",
-        }
-    }
-}
-
 /// What a machine's directory tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inspection {
@@ -46,6 +35,18 @@ pub struct Inspection {
     pub protected: bool,
     /// The text of `lima-version`, if there is one.
     pub lima_version: Option<String>,
+}
+
+impl Inspection {
+    /// Returns Lima's word for it.
+    pub fn lima_status(&self) -> &'static str {
+        match self.standing {
+            Standing::Stopped if self.preparing => "Uninitialized",
+            Standing::Stopped => "Stopped",
+            Standing::HostagentOnly | Standing::VmOnly => "Broken",
+            Standing::Running => "Running",
+        }
+    }
 }
 
 /// Looks at a machine's directory; `None` if there is nothing of that name.
@@ -118,10 +119,11 @@ mod tests {
         let look = || inspect(&dir).expect("looked").expect("there");
         assert_eq!(look().standing, Standing::Stopped);
         assert!(look().preparing);
+        assert_eq!(look().lima_status(), "Uninitialized");
         assert_eq!(look().lima_version.as_deref(), Some("2.1.2"));
         let vm = FileLock::try_acquire(&dir.driver_lock()).expect("free");
         std::fs::write(dir.lima_yaml(), [0xff, 0xfe]).expect("written");
-        assert_eq!(look().standing, Standing::VmOnly);
+        assert_eq!((look().standing, look().lima_status()), (Standing::VmOnly, "Broken"));
         assert_eq!(look().template, None);
         let hostagent = FileLock::try_acquire(&dir.ha_lock()).expect("free");
         assert_eq!(look().standing, Standing::Running);
@@ -129,6 +131,8 @@ mod tests {
         assert_eq!(look().standing, Standing::HostagentOnly);
         drop(hostagent);
         std::fs::write(dir.ha_pid(), b"1\n").expect("written");
+        dir.finish_preparing().expect("finished");
+        assert_eq!(look().lima_status(), "Stopped");
         assert_eq!(look().standing, Standing::Stopped, "a number in a file is nothing to go by");
     }
 }

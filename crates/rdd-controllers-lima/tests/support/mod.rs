@@ -249,6 +249,19 @@ impl World {
         }
     }
 
+    /// Waits for an event about a changed condition; events are recorded after the change itself.
+    pub(crate) async fn until_told(&self, name: &str, action: &str, note: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let told = self.events(name).await;
+            if told.iter().any(|(a, n)| a == action && n.starts_with(note)) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "no event {action} {note:?} in {told:?}");
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Returns action and note of the events about changed conditions of a LimaVM.
     pub(crate) async fn events(&self, name: &str) -> Vec<(String, String)> {
         let api: Api<Event> = Api::namespaced(self.client.clone(), "default");

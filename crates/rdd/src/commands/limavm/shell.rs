@@ -8,7 +8,7 @@ use clap::Args;
 use rdd_host::environment;
 use rdd_host::process::Spawn;
 use rdd_machine::MachineName;
-use rdd_machine_dir::{MachineDir, Standing, inspect};
+use rdd_machine_dir::{Inspection, MachineDir, Standing, inspect};
 
 use super::api::Vms;
 use super::quote;
@@ -60,9 +60,9 @@ pub(super) async fn run(args: &ShellArgs, context: &Context) -> anyhow::Result<(
     let instance = context.instance()?;
     let dir = MachineDir::new(&instance.paths().lima_home, &name);
     let inspection = inspect(&dir).with_context(|| format!("cannot look at {}", dir.path().display()))?;
-    let standing = inspection.as_ref().map(|found| found.standing);
-    if standing != Some(Standing::Running) || !dir.ssh_config().is_file() {
-        let status = standing.map_or("Uninitialized", Standing::as_lima_status);
+    let runs = inspection.as_ref().is_some_and(|found| found.standing == Standing::Running);
+    if !runs || !dir.ssh_config().is_file() {
+        let status = inspection.as_ref().map_or("Uninitialized", Inspection::lima_status);
         bail!("instance {:?} is not running (status: {status}), use 'rdd lima start {}' first", vm.name, vm.name);
     }
 
