@@ -1,4 +1,5 @@
-//! Patches: applying the three kinds that servers take, and making the ones that `apply` sends.
+//! Patches: applying the three kinds that servers take, and making the ones that `apply` sends; and who owns which
+//! field ([`managed`]).
 //!
 //! Everything is a function from JSON to JSON. The verbs apply, the command line makes. Where
 //! lists merge by key is asked of [`MergeKeys`], so that this crate knows no schema.
@@ -7,6 +8,7 @@ mod apply;
 mod error;
 mod json_patch;
 mod keys;
+pub mod managed;
 mod merge_patch;
 mod strategic;
 
