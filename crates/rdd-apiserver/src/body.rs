@@ -100,9 +100,16 @@ pub(crate) fn patch(headers: &HeaderMap, bytes: &Bytes, custom: bool, query: &Qu
         Some("application/merge-patch+json") => json(Patch::Merge, ""),
         Some("application/strategic-merge-patch+json") if !custom => json(Patch::Strategic, ""),
         Some("application/apply-patch+yaml") => {
-            let config = yaml::parse(utf8(bytes)?)
+            let force = query.flag("force");
+            // Clients send JSON under this name, too, which is read sooner.
+            if let Ok(decoded) = json::parse(bytes) {
+                let problems = decoded.duplicates.iter().map(|path| format!("duplicate field \"{path}\"")).collect();
+                return Ok(DecodedPatch { patch: Patch::Apply { config: decoded.value, force }, problems });
+            }
+            let (config, strict) = yaml::parse_lenient(utf8(bytes)?)
                 .map_err(|error| Status::bad_request(format!("error decoding YAML: {}", chain(&error))))?;
-            Ok(DecodedPatch { patch: Patch::Apply { config, force: query.flag("force") }, problems: Vec::new() })
+            let problems = strict.iter().map(|error| chain(error)).collect();
+            Ok(DecodedPatch { patch: Patch::Apply { config, force }, problems })
         }
         _ => Err(Status::unsupported_media_type(accepted)),
     }

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use axum::body::Body;
 use http::Method;
-use rdd_api::{GroupResource, Status};
-use rdd_verbs::{Deleted, FieldValidation, List, ListOptions, Object, Target, WatchOptions, WriteOptions, Written};
+use rdd_api::{FieldError, GroupKind, GroupResource, Status};
+use rdd_verbs::{
+    Deleted, FieldValidation, List, ListOptions, Object, Patch, Target, WatchOptions, WriteOptions, Written,
+};
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
@@ -188,6 +190,11 @@ async fn patch(call: &Call, sent: Body, target: &Target, agreed: Agreed, form: &
     let bytes = body::read(sent).await?;
     let decoded = body::patch(&call.headers, &bytes, target.kind.custom.is_some(), &call.query)?;
     options.decode_errors = decoded.problems;
+    if call.query.get("force").is_some() && !matches!(decoded.patch, Patch::Apply { .. }) {
+        let error = FieldError::forbidden("force", "may not be specified for non-apply patch");
+        let kind = GroupKind { group: "meta.k8s.io".to_owned(), kind: "PatchOptions".to_owned() };
+        return Err(Status::invalid(&kind, "", &[error]));
+    }
     let written = call.shared.verbs.patch(&call.caller, target, decoded.patch, &options).await?;
     wrote(call, &written, agreed, form).await
 }
@@ -288,9 +295,11 @@ fn list_options(query: &Query) -> Result<ListOptions, Status> {
 
 fn write_options(query: &Query, options_kind: &str) -> Result<WriteOptions, Status> {
     let dry_run: Vec<&str> = query.all("dryRun").collect();
+    let field_manager = query.get("fieldManager").unwrap_or_default().to_owned();
+    rdd_verbs::check_field_manager(&field_manager, options_kind)?;
     Ok(WriteOptions {
         dry_run: rdd_verbs::parse_dry_run(&dry_run, options_kind)?,
-        field_manager: query.get("fieldManager").unwrap_or_default().to_owned(),
+        field_manager,
         field_validation: FieldValidation::parse(query.get("fieldValidation").unwrap_or_default(), options_kind)?,
         decode_errors: Vec::new(),
     })

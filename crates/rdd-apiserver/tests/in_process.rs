@@ -770,3 +770,34 @@ async fn a_body_full_of_mistakes_is_answered_soon_and_briefly() {
     // Far more than it takes, far less than it took when every mistake was compared with every other.
     assert!(start.elapsed() < std::time::Duration::from_secs(20), "{:?}", start.elapsed());
 }
+
+#[tokio::test]
+async fn a_configuration_is_applied_as_json_and_as_yaml() {
+    let server = server().await;
+    let apply = async |query: &str, body: &str| {
+        let uri = format!("/api/v1/namespaces/default/configmaps/a?{query}");
+        send(&server, "PATCH", &uri, &[("content-type", "application/apply-patch+yaml")], body.to_owned()).await
+    };
+    let yaml = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {k: '1'}\n";
+    let json = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"},"data":{"k":"2"}}"#;
+    apply("fieldManager=m", yaml).await.expect(201);
+    let changed = apply("fieldManager=m&force=true", json).await.expect(200).json();
+    assert_eq!(changed["data"]["k"], "2");
+    assert_eq!(changed["metadata"]["managedFields"][0]["manager"], "m");
+    apply("", json).await.expect(422);
+    apply("fieldManager=m", "a: [").await.expect(400);
+    let twice = json.replace(r#""k":"2""#, r#""k":"2","k":"3""#);
+    apply("fieldManager=m&fieldValidation=Strict", &twice).await.expect(400);
+    let warned = apply("fieldManager=m", &twice).await.expect(200);
+    assert_eq!(warned.header("warning"), r#"299 - "duplicate field \"data.k\"""#);
+    let uri = "/api/v1/namespaces/default/configmaps/a?force=true";
+    let refused = json_body(&server, uri).await.expect(422).json();
+    assert_eq!(
+        refused["message"],
+        "PatchOptions.meta.k8s.io \"\" is invalid: force: Forbidden: may not be specified for non-apply patch"
+    );
+}
+
+async fn json_body(server: &ApiServer, uri: &str) -> support::Answer {
+    json(server, "PATCH", uri, json!({})).await
+}

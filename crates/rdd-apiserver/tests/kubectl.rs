@@ -329,6 +329,53 @@ async fn custom_kinds(k: &Kubectl) {
     assert!(!k.ok(&["api-resources", "--cached=false"]).await.contains("widgets"));
 }
 
+async fn server_side_apply(k: &Kubectl) {
+    let map = |data: &str| format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: ssa}}\ndata: {{{data}}}\n");
+    let server_side = |manager: &'static str| ["apply", "--server-side", "--field-manager", manager, "-f", "-"];
+    let applied = "configmap/ssa serverside-applied";
+    assert_eq!(k.ok_with(&server_side("one"), Some(&map("a: '1', b: '1'"))).await.trim_end(), applied);
+    assert_eq!(k.ok_with(&server_side("two"), Some(&map("b: '1', c: '1'"))).await.trim_end(), applied);
+    let data = ["get", "cm", "ssa", "-o", "jsonpath={.data}"];
+    k.prints(&data, r#"{"a":"1","b":"1","c":"1"}"#).await;
+    // What one leaves out goes only where two does not want it.
+    k.ok_with(&server_side("one"), Some(&map("a: '2'"))).await;
+    k.prints(&data, r#"{"a":"2","b":"1","c":"1"}"#).await;
+    let refused = k.run(&server_side("two"), Some(&map("a: '3', b: '1', c: '1'"))).await;
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert!(told.contains("Apply failed with 1 conflict: conflict with \"one\": .data.a"), "{told}");
+    let forced = ["apply", "--server-side", "--field-manager", "two", "--force-conflicts", "-f", "-"];
+    assert_eq!(k.ok_with(&forced, Some(&map("a: '3', b: '1', c: '1'"))).await.trim_end(), applied);
+    let shown = k.ok(&["get", "cm", "ssa", "-o", "jsonpath={.metadata.managedFields[*].manager}"]).await;
+    assert_eq!(shown.trim_end(), "two", "one owns nothing any more");
+
+    // From client-side apply, with the same file, and on with another one.
+    k.ok_with(&["apply", "-f", "-"], Some(&map("a: '3', b: '2'"))).await;
+    let csa = map("a: '3', b: '2'").replace("ssa", "moved");
+    k.ok_with(&["apply", "-f", "-"], Some(&csa)).await;
+    let ssa = csa.replace("b: '2'", "b: '4'");
+    k.ok_with(&["apply", "--server-side", "-f", "-"], Some(&ssa)).await;
+    k.prints(&["get", "cm", "moved", "-o", "jsonpath={.data.b}"], "4").await;
+    if !k.old {
+        let managers = k.ok(&["get", "cm", "moved", "-o", "jsonpath={.metadata.managedFields[*].manager}"]).await;
+        // The annotation is kept for those who go back to client-side apply, and has an owner of its own.
+        assert_eq!(managers.trim_end(), "kubectl kubectl-last-applied");
+    }
+    let dry = ["apply", "--server-side", "--dry-run=server", "-f", "-"];
+    let told = k.ok_with(&dry, Some(&ssa.replace("moved", "never"))).await;
+    assert_eq!(told.trim_end(), "configmap/never serverside-applied (server dry run)");
+
+    k.ok_with(&["apply", "-f", "-"], Some(support::WIDGETS)).await;
+    k.ok(&["wait", "--for=condition=Established", "crd/widgets.example.com", "--timeout=60s"]).await;
+    let widget = "apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: w}\nspec: {size: 1}\n";
+    k.ok_with(&server_side("one"), Some(widget)).await;
+    k.prints(&["get", "wd", "w", "-o", "jsonpath={.spec.size}"], "1").await;
+    let lenient = ["apply", "--server-side", "--validate=false", "--field-manager", "one", "-f", "-"];
+    let typo = k.run(&lenient, Some(&widget.replace("size", "sise"))).await;
+    let told = String::from_utf8_lossy(&typo.stderr);
+    assert!(told.contains(".spec.sise: field not declared in schema"), "{told}");
+}
+
 async fn scale(k: &Kubectl) {
     k.ok_with(&["apply", "-f", "-"], Some(&support::scaled_widgets())).await;
     k.ok(&["wait", "--for=condition=Established", "crd/widgets.example.com", "--timeout=60s"]).await;
@@ -383,4 +430,15 @@ macro_rules! scenarios {
     };
 }
 
-scenarios!(typed_creates, forms_of_get, apply, changes, watch, waits, discovery, custom_kinds, scale);
+scenarios!(
+    typed_creates,
+    forms_of_get,
+    apply,
+    server_side_apply,
+    changes,
+    watch,
+    waits,
+    discovery,
+    custom_kinds,
+    scale
+);

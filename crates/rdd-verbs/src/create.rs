@@ -7,6 +7,7 @@ use rdd_store::{Expect, WriteError};
 use serde_json::{Value, json};
 
 use crate::decode::{Source, check_identity, decode, normalize};
+use crate::managed::{self, Owner};
 use crate::object::Object;
 use crate::options::{Caller, Target, WriteOptions, Written};
 use crate::verbs::{Verbs, key, store_failure};
@@ -23,6 +24,18 @@ impl Verbs {
         body: Value,
         options: &WriteOptions,
     ) -> Result<Written, Status> {
+        self.create_as(caller, target, body, options, None).await
+    }
+
+    /// Creates an object whose managed fields are known already, if `applied` is given: it was made by an apply.
+    pub(crate) async fn create_as(
+        &self,
+        caller: &Caller,
+        target: &Target,
+        body: Value,
+        options: &WriteOptions,
+        applied: Option<Value>,
+    ) -> Result<Written, Status> {
         check_target(target)?;
         // Counted before the look, so that who empties a kind that goes away misses no object.
         let begun = target.kind.custom.as_ref().map(|c| self.custom_creates().begin(&c.name));
@@ -35,9 +48,15 @@ impl Verbs {
             return Err(Status::new(500, Reason::UNKNOWN, text));
         }
         check_identity(target, &mut body)?;
+        let sent = managed::take(&mut body);
         metadata::wipe(&mut body);
         metadata::drop_empty(&mut body);
         metadata::dedupe_owners(&mut body, &mut warnings);
+        let managed = match applied {
+            Some(applied) => Some(applied),
+            None => Owner::new(target, caller, options, self.now()).after(None, &body, sent.as_ref())?,
+        };
+        managed::put(&mut body, managed);
         // One CustomResourceDefinition after the other: which names one gets depends on all.
         let lock = match is_crd(&target.kind) {
             true => Some(self.custom_kinds_lock().lock().await),
@@ -114,7 +133,9 @@ impl Verbs {
         let now = self.now();
         self.chain().admit(request, context).await?;
         let mut object = request.object.take().unwrap_or_default();
+        let managed = managed::take(&mut object);
         normalize(target, &mut object)?;
+        managed::put(&mut object, managed);
         metadata::wipe(&mut object);
         metadata::drop_empty(&mut object);
         metadata::fill(&mut object, now);
@@ -148,7 +169,7 @@ impl Verbs {
             }
             status
         };
-        let bytes = view::to_bytes(&view::to_storage(&object, kind), 0)?;
+        let (_, bytes) = view::to_bytes(view::to_storage(&object, kind), 0)?;
         if options.dry_run {
             return match self.store().snapshot().get(&key) {
                 Some(entry) => Err(taken(Some(&view::object(&entry, kind, version)))),

@@ -17,6 +17,7 @@ mod custom_kinds;
 mod decode;
 mod delete;
 mod list;
+mod managed;
 mod metadata;
 mod object;
 mod options;
@@ -32,6 +33,7 @@ mod view;
 mod watch;
 
 pub use list::list_object;
+pub use managed::check_field_manager;
 pub use object::Object;
 pub use options::{
     Caller, DeleteOptions, Deleted, FieldValidation, List, ListOptions, Patch, Target, WatchEvent, WatchOptions,

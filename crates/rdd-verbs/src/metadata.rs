@@ -11,19 +11,11 @@ const NAME_SUFFIX: usize = 5;
 const GENERATED_NAME_LIMIT: usize = 63;
 
 /// What clients may send and the server alone decides, on a new object.
-const WIPED: [&str; 7] = [
-    "creationTimestamp",
-    "uid",
-    "deletionTimestamp",
-    "deletionGracePeriodSeconds",
-    "selfLink",
-    "generation",
-    "managedFields",
-];
+const WIPED: [&str; 6] =
+    ["creationTimestamp", "uid", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"];
 
 /// What an update cannot change.
-const KEPT: [&str; 6] =
-    ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "managedFields"];
+const KEPT: [&str; 5] = ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"];
 
 /// Removes what the server decides itself.
 pub(crate) fn wipe(object: &mut Value) {

@@ -24,6 +24,20 @@ pub(crate) fn before(target: &Target, whole: &Object) -> Result<Object, Status> 
     }
 }
 
+/// Returns the configuration of the whole object that an applied configuration of the target means.
+pub(crate) fn config(target: &Target, sent: &Value) -> Result<Value, Status> {
+    let Some(scale) = target.scale() else { return Ok(sent.clone()) };
+    let kind = &target.kind;
+    let mut whole = json!({
+        "apiVersion": kind.api_version(&target.version), "kind": kind.kind, "metadata": {"name": target.name_text()},
+    });
+    if sent.pointer("/spec/replicas").is_none() {
+        return Err(Status::bad_request("Scale: spec.replicas is missing in the applied configuration"));
+    }
+    scale.set(&mut whole, wanted_replicas(sent));
+    Ok(whole)
+}
+
 /// Takes from a sent Scale the only thing that it may change.
 pub(crate) fn shape(sent: &mut Value, old: &Value) {
     let mut whole = old.clone();

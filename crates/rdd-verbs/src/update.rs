@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 
 use crate::create::{attributes, deprecation, is_crd};
 use crate::decode::{Source, check_identity, decode, normalize};
+use crate::managed::{self, Owner};
 use crate::object::Object;
-use crate::options::{Caller, Patch, Target, WriteOptions, Written};
+use crate::options::{Caller, FieldValidation, Patch, Target, WriteOptions, Written, options_group_kind};
 use crate::patch;
 use crate::verbs::{Verbs, key, store_failure};
 use crate::{list, metadata, scale, validate, view};
@@ -61,17 +62,30 @@ impl Verbs {
                     "application/json-patch+json, application/merge-patch+json",
                 ));
             }
-            Patch::Apply { .. } => {
-                return Err(Status::new(
-                    415,
-                    Reason::UNSUPPORTED_MEDIA_TYPE,
-                    "server-side apply is not supported by this server yet; use client-side apply \
-                     (kubectl apply --server-side=false) or a merge patch",
-                ));
+            Patch::Apply { config, .. } => {
+                if options.field_manager.is_empty() {
+                    let error = FieldError::required("fieldManager", "is required for apply patch");
+                    return Err(Status::invalid(&options_group_kind("PatchOptions"), "", &[error]));
+                }
+                managed::check_config(&target.exchanged(), config)?;
+                check_identity(target, &mut config.clone())?;
             }
             _ => {}
         }
-        let warnings = deprecation(target)?;
+        let mut warnings = deprecation(target)?;
+        if matches!(patch, Patch::Apply { .. }) && !options.decode_errors.is_empty() {
+            // What stands twice is told of the configuration; the object that it makes has none of it.
+            match options.field_validation {
+                FieldValidation::Ignore => {}
+                FieldValidation::Warn => warnings.extend(options.decode_errors.iter().cloned()),
+                FieldValidation::Strict => {
+                    let found = options.decode_errors.join(", ");
+                    return Err(Status::bad_request(format!("error strict decoding patch: {found}")));
+                }
+            }
+            let options = WriteOptions { decode_errors: Vec::new(), ..options.clone() };
+            return self.change(caller, target, Change::Patch(patch), &options, warnings).await;
+        }
         self.change(caller, target, Change::Patch(patch), options, warnings).await
     }
 
@@ -84,7 +98,7 @@ impl Verbs {
         mut warnings: Vec<String>,
     ) -> Result<Written, Status> {
         let kind = &target.kind;
-        let lock = match is_crd(kind) {
+        let mut lock = match is_crd(kind) {
             true => Some(self.custom_kinds_lock().lock().await),
             false => None,
         };
@@ -101,6 +115,22 @@ impl Verbs {
                     let target = Target { name: None, ..target.clone() };
                     return self.create_object(caller, &target, body, options).await;
                 }
+                if let Change::Patch(Patch::Apply { config, force }) = &change
+                    && target.subresource.is_none()
+                {
+                    drop(lock.take());
+                    match self.create_by_apply(caller, target, config, *force, options).await {
+                        // Somebody else was quicker; there is something to apply to now.
+                        Err(status) if status.is(&Reason::ALREADY_EXISTS) => {
+                            return Box::pin(self.change(caller, target, change, options, warnings)).await;
+                        }
+                        other => {
+                            let mut written = other?;
+                            warnings.append(&mut written.warnings);
+                            return Ok(Written { warnings, ..written });
+                        }
+                    }
+                }
                 return Err(absent(target, &change));
             };
             // Warnings of an attempt that was lost would stand twice.
@@ -113,6 +143,23 @@ impl Verbs {
         let object = if lock.is_some() && !options.dry_run { self.settle_crd(object).await? } else { object };
         drop(lock);
         Ok(Written { object: scale::seen(target, object)?, created: false, warnings })
+    }
+
+    async fn create_by_apply(
+        &self,
+        caller: &Caller,
+        target: &Target,
+        config: &Value,
+        force: bool,
+        options: &WriteOptions,
+    ) -> Result<Written, Status> {
+        check_uid_of_nothing(target, config)?;
+        check_nothing_expected(target, config)?;
+        let (mut body, managed) = Owner::new(target, caller, options, self.now()).apply(None, config, force)?;
+        check_identity(target, &mut body)?;
+        object::metadata_mut(&mut body).remove("resourceVersion");
+        let target = Target { name: None, ..target.clone() };
+        self.create_as(caller, &target, body, options, managed).await
     }
 
     async fn attempt(
@@ -129,10 +176,25 @@ impl Verbs {
         let whole = view::object(entry, kind, target.version()?);
         let exchanged = target.exchanged();
         let old = scale::before(target, &whole)?;
+        let owner = Owner::new(target, caller, options, self.now());
+        let mut applied = None;
         let (mut next, pinned) = match change {
             Change::Replace(body) => {
                 let pinned = check_revision(target, body, &old)?;
                 (body.clone(), pinned)
+            }
+            Change::Patch(Patch::Apply { config, force }) => {
+                let wanted = scale::config(target, config)?;
+                let (next, managed) = owner.apply(Some(&whole), &wanted, *force)?;
+                applied = Some(managed);
+                let mut next = scale::before(target, &Object::new(next))?.into_value();
+                decode(&exchanged, &mut next, Source::Patch, options, warnings)?;
+                check_identity(target, &mut next)?;
+                let given = object::resource_version(config);
+                if !given.is_empty() && given != object::resource_version(&old) {
+                    return Err(Status::modified(&resource, target.name_text()));
+                }
+                (next, !given.is_empty())
             }
             Change::Patch(wanted) => {
                 let mut next = patch::apply(target, &old, wanted)?;
@@ -148,14 +210,23 @@ impl Verbs {
         check_uid(target, &next, &old)?;
         metadata::drop_empty(&mut next);
         metadata::dedupe_owners(&mut next, warnings);
+        let sent = managed::take(&mut next);
         shape(target, &mut next, &old);
+        if target.scale().is_none() {
+            let managed = match applied.clone() {
+                Some(managed) => managed,
+                None => owner.after(Some(&whole), &next, sent.as_ref())?,
+            };
+            managed::put(&mut next, managed);
+        }
 
         let mut request = attributes(Operation::Update, caller, target, object::name(&old), options.dry_run);
         request.kind = exchanged.kind.gvk(&exchanged.version);
         request.object = Some(next);
         request.old_object = Some(old.value().clone());
         let context = self.admit_context();
-        let result = self.admit_and_store(target, entry, &whole, &mut request, &context, warnings).await;
+        let basis = Basis { entry, old: &whole, owner: &owner, applied };
+        let result = self.admit_and_store(target, &basis, &mut request, &context, warnings).await;
         warnings.extend(context.take_warnings());
         match result {
             Ok(object) => {
@@ -176,22 +247,31 @@ impl Verbs {
     async fn admit_and_store(
         &self,
         target: &Target,
-        entry: &Arc<Entry>,
-        old: &Object,
+        basis: &Basis<'_>,
         request: &mut Attributes,
         context: &Admit,
         warnings: &mut Vec<String>,
     ) -> Result<Object, Refusal> {
+        let Basis { entry, old, .. } = *basis;
         let kind = &target.kind;
         let version = target.version()?;
         self.chain().admit(request, context).await?;
         let mut next = request.object.take().unwrap_or_default();
         if let Some(scale) = target.scale() {
             next = scale::write(target, scale, &next, old)?;
+            // The part of the object that the Scale stands for is the request's.
+            let managed = match basis.applied.clone() {
+                Some(managed) => managed,
+                None => basis.owner.after(Some(old), &next, None)?,
+            };
+            managed::put(&mut next, managed);
         } else {
+            // What plugins write is nobody's, until somebody changes it.
+            let managed = managed::take(&mut next);
             normalize(target, &mut next)?;
             metadata::drop_empty(&mut next);
             shape(target, &mut next, old);
+            managed::put(&mut next, managed);
         }
         let now = self.now();
         if target.subresource.is_none() || target.scale().is_some() {
@@ -215,8 +295,7 @@ impl Verbs {
             request.object.take().unwrap_or_default()
         };
 
-        let stored = view::to_storage(&next, kind);
-        let bytes = view::to_bytes(&stored, entry.bytes.len())?;
+        let (stored, bytes) = view::to_bytes(view::to_storage(&next, kind), entry.bytes.len())?;
         let completes =
             object::is_terminating(&next) && object::finalizers(&next).next().is_none() && !kind.strategy.keeps(&next);
         if request.dry_run {
@@ -240,6 +319,18 @@ impl Verbs {
         let entry = put.map_err(|error| Refusal::of(&error, target))?;
         Ok(view::object(&entry, kind, version))
     }
+}
+
+/// What an attempt starts from.
+struct Basis<'a> {
+    /// The object as stored, at the revision that must still be the latest.
+    entry: &'a Arc<Entry>,
+    /// The object at the request's version.
+    old: &'a Object,
+    /// Whose the request's fields are.
+    owner: &'a Owner<'a>,
+    /// The managed fields, where an apply has said them.
+    applied: Option<Option<Value>>,
 }
 
 /// Why an attempt did not store.
@@ -348,16 +439,22 @@ fn check_nothing_expected(target: &Target, body: &Value) -> Result<(), Status> {
 }
 
 fn absent(target: &Target, change: &Change) -> Status {
-    let resource = target.kind.group_resource();
-    if let Change::Patch(Patch::Merge(patch) | Patch::Strategic(patch)) = change {
-        let uid = object::uid(patch);
-        if !uid.is_empty() {
-            let cause =
-                format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
-            return Status::conflict(&resource, target.name_text(), &cause);
-        }
+    if let Change::Patch(Patch::Merge(patch) | Patch::Strategic(patch)) = change
+        && let Err(status) = check_uid_of_nothing(target, patch)
+    {
+        return status;
     }
-    Status::not_found(&resource, target.name_text())
+    Status::not_found(&target.kind.group_resource(), target.name_text())
+}
+
+/// Refuses a patch that is meant for an object which is no more.
+fn check_uid_of_nothing(target: &Target, patch: &Value) -> Result<(), Status> {
+    let uid = object::uid(patch);
+    if uid.is_empty() {
+        return Ok(());
+    }
+    let cause = format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
+    Err(Status::conflict(&target.kind.group_resource(), target.name_text(), &cause))
 }
 
 /// Checks that the target is one object whose kind can do this.

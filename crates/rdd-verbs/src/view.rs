@@ -8,6 +8,7 @@ use rdd_registry::{Kind, Version};
 use rdd_store::Entry;
 use serde_json::{Value, json};
 
+use crate::managed;
 use crate::object::Object;
 
 /// The decoded forms of one entry. Few: one per version that somebody asks for.
@@ -70,13 +71,16 @@ pub(crate) fn convert(object: &mut Value, kind: &Kind, version: &Version) {
 pub const OBJECT_LIMIT: usize = 3 * 1024 * 1024;
 
 /// Prints the stored form of an object, unless that is too large. `before` is how large it was: what was let in
-/// once may shrink, lose its finalizers and keep its size.
-pub(crate) fn to_bytes(stored: &Value, before: usize) -> Result<Bytes, Status> {
-    let text = stored.to_string();
+/// once may shrink, lose its finalizers and keep its size. Managed fields are the first to give way.
+pub(crate) fn to_bytes(mut stored: Value, before: usize) -> Result<(Value, Bytes), Status> {
+    let mut text = stored.to_string();
+    if text.len() > OBJECT_LIMIT.max(before) && managed::take(&mut stored).is_some() {
+        text = stored.to_string();
+    }
     if text.len() > OBJECT_LIMIT.max(before) {
         return Err(Status::too_large(OBJECT_LIMIT));
     }
-    Ok(text.into())
+    Ok((stored, text.into()))
 }
 
 /// Makes the stored form of an object of the request's version.

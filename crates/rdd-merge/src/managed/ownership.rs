@@ -7,7 +7,7 @@ use super::element::{Element, print};
 use super::entries::{Entries, Entry, Operation};
 use super::field_set::FieldSet;
 use super::types::Type;
-use super::walk;
+use super::walk::{self, Comparison};
 use crate::LAST_APPLIED;
 
 /// The manager of what an object had before it was first tracked.
@@ -175,9 +175,7 @@ fn apply_to(
         Some(last) => prune(kind.of, &merged, &last.fields, &owners),
         None => merged,
     };
-    let changes = walk::compare(kind.of, live, &object);
-    let mut taken = changes.modified.clone();
-    taken.add(&changes.added);
+    let (taken, removed) = reached(walk::compare(kind.of, live, &object), writer.reach);
     let mut conflicts = Vec::new();
     for other in
         entries.0.iter_mut().filter(|other| !other.is_same(&applier) && (kind.is_own_version)(&other.api_version))
@@ -187,7 +185,7 @@ fn apply_to(
             other.fields.subtract(&both);
             conflicts.push((other.clone(), both));
         }
-        other.fields.subtract(&changes.removed);
+        other.fields.subtract(&removed);
     }
     let same_fields =
         last.as_ref().is_some_and(|last| last.fields == applier.fields && last.api_version == applier.api_version);
@@ -223,16 +221,14 @@ fn prune(of: Type<'_>, merged: &Value, last: &FieldSet, owners: &Entries) -> Val
 /// Gives what has changed between two objects to the writer, and takes it from all others.
 fn write(kind: Tracked<'_>, live: &Value, new: &Value, entries: &mut Entries, writer: &Writer<'_>) {
     let (live, new) = (untracked(live), untracked(new));
-    let changes = walk::compare(kind.of, &live, &new);
+    let (taken, removed) = reached(walk::compare(kind.of, &live, &new), writer.reach);
     *entries = settled(kind, entries, &live);
-    let mut taken = changes.modified.clone();
-    taken.add(&changes.added);
     for other in entries.0.iter_mut().filter(|other| (kind.is_own_version)(&other.api_version)) {
         other.fields.subtract(&taken);
-        other.fields.subtract(&changes.removed);
+        other.fields.subtract(&removed);
     }
     let mut writes = entry(Operation::Update, writer);
-    writes.fields = reach(taken, writer.reach);
+    writes.fields = taken;
     if !writes.fields.is_empty() {
         if let Some(previous) = entries.find(&writes) {
             writes.fields.add(&previous.fields);
@@ -280,6 +276,13 @@ fn reach(mut set: FieldSet, reach: Reach) -> FieldSet {
         Reach::Only(name) => set.retain(|element| element.as_field() == Some(name)),
     }
     set
+}
+
+/// Returns what a write sets and what it removes, as far as it can.
+fn reached(changes: Comparison, within: Reach) -> (FieldSet, FieldSet) {
+    let mut taken = changes.modified;
+    taken.add(&changes.added);
+    (reach(taken, within), reach(changes.removed, within))
 }
 
 /// Returns an object without `metadata.managedFields`.

@@ -1,5 +1,6 @@
 //! Floor 20: the verbs over a store in memory, rule by rule.
 
+mod applies;
 mod concurrency;
 mod creates;
 mod custom_kinds;

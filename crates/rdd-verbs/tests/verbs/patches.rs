@@ -93,10 +93,6 @@ async fn patches_that_do_not_fit_are_refused() {
     let widget = world.widgets().named("w");
     let strategic = world.try_patch(&widget, Patch::Strategic(json!({}))).await.expect_err("custom");
     assert_eq!((strategic.code, strategic.reason.0.as_ref()), (415, "UnsupportedMediaType"));
-    let apply = Patch::Apply { config: json!({}), force: false };
-    let apply = world.try_patch(&widget, apply).await.expect_err("later");
-    assert_eq!((apply.code, apply.reason.0.as_ref()), (415, "UnsupportedMediaType"));
-    assert!(apply.message.starts_with("server-side apply is not supported"));
 }
 
 #[tokio::test]

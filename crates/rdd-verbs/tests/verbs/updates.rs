@@ -34,7 +34,8 @@ async fn an_object_grows_no_further_than_a_body_can() {
     let mut stored: Value = serde_json::from_slice(&entry.bytes).expect("JSON");
     stored["spec"]["list"] = json!([large, "y"]);
     world.store.put(key, stored.to_string().into(), Expect::Revision(entry.revision), None).await.expect("put");
-    let grown = Patch::Merge(json!({"metadata": {"labels": {"a": "b"}}}));
+    // More than its managed fields, which give way first.
+    let grown = Patch::Merge(json!({"metadata": {"annotations": {"a": "b".repeat(4096)}}}));
     check(world.try_patch(&target, grown).await, 413, "RequestEntityTooLarge", message);
     let smaller = world.merge(&target, json!({"spec": {"list": [large]}})).await;
     assert_eq!(smaller["spec"]["list"].as_array().map(Vec::len), Some(1));
