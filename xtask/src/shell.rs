@@ -88,3 +88,26 @@ fn print(command: &Command) -> String {
         std::iter::once(command.get_program()).chain(command.get_args()).map(OsStr::to_string_lossy).collect();
     words.join(" ")
 }
+
+/// Returns a file in a directory of the build directory, which `unpack` fills if it is not there.
+pub fn unpacked(name: &str, program: &str, unpack: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+    let dir = target_dir().join(name);
+    let found = dir.join(program);
+    if found.is_file() {
+        return Ok(found);
+    }
+    step(&format!("unpacking {name}"), || {
+        let parent = dir.parent().expect("it lies in the build directory");
+        std::fs::create_dir_all(parent)?;
+        let work = tempfile::Builder::new().prefix(".unpack-").tempdir_in(parent)?;
+        unpack(work.path())?;
+        if !work.path().join(program).is_file() {
+            bail!("the package holds no {program}");
+        }
+        if dir.exists() {
+            std::fs::remove_dir_all(&dir)?;
+        }
+        Ok(std::fs::rename(work.keep(), &dir)?)
+    })?;
+    Ok(found)
+}

@@ -10,7 +10,7 @@ use clap::Args;
 use serde_json::Value;
 
 use crate::guest::{self, GuestKind};
-use crate::{check, kubectl, packages, shell};
+use crate::{check, clients, kubectl, packages, shell};
 
 /// Arguments of `cargo xtask test`.
 #[derive(Args)]
@@ -77,10 +77,14 @@ pub fn run(args: &TestArgs) -> Result<()> {
     if wanted(60) {
         guest::ensure(GuestKind::Debian)?;
     }
-    let kubectls = match wanted(30) || wanted(50) {
-        true => vec![("RDD_TEST_KUBECTL", kubectl::recent()?), ("RDD_TEST_KUBECTL_OLD", kubectl::old()?)],
-        false => Vec::new(),
-    };
+    let mut brought = Vec::new();
+    if wanted(30) || wanted(50) {
+        brought.extend([("RDD_TEST_KUBECTL", kubectl::recent()?), ("RDD_TEST_KUBECTL_OLD", kubectl::old()?)]);
+    }
+    if wanted(30) {
+        brought.push(("RDD_TEST_PYTHON_PACKAGES", clients::python()?));
+        brought.push(("RDD_TEST_JAVASCRIPT_CLIENT", clients::javascript()?));
+    }
     if !args.no_check && args.floor.is_none() {
         check::run()?;
     }
@@ -97,7 +101,7 @@ pub fn run(args: &TestArgs) -> Result<()> {
             command.env("RDD_TEST_GUESTS", shell::target_dir().join("guest"));
             // Everything is installed here; a test that finds something missing has failed.
             command.env("RDD_TEST_REQUIRE", "1");
-            command.envs(kubectls.iter().map(|(name, path)| (name, path)));
+            command.envs(brought.iter().map(|(name, path)| (name, path)));
             if floor == 60 {
                 // Not our own program, whose file the build above has replaced.
                 command.env("RDD_TEST_XTASK", shell::target_dir().join("debug/xtask"));
