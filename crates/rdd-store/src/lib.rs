@@ -49,7 +49,7 @@ mod watch;
 mod write;
 mod writer;
 
-pub use backup::BackupError;
+pub use backup::{BackupError, RestoreError, backup_file, restore_file};
 pub use committed::HistoryError;
 pub use entry::{Entry, Event, EventKind, Revision};
 pub use key::{Key, Prefix};

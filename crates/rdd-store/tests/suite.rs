@@ -549,3 +549,84 @@ fn an_idle_store_does_nothing() {
         store.close().await;
     });
 }
+
+#[test]
+fn a_store_in_use_by_another_is_copied_and_put_back() {
+    support::run(async {
+        let place = support::Place::file();
+        let store = place.open();
+        let states = history(&store).await;
+        let at_backup = store.revision();
+        let directory = tempfile::tempdir().expect("a directory");
+        let copy = directory.path().join("copy.db");
+        rdd_store::backup_file(&place.path(), &copy).expect("copied beside the store");
+        for number in 0..20 {
+            create(&store, &format!("later-{number}")).await;
+        }
+        let newest = store.revision();
+        let refused = rdd_store::restore_file(&copy, &place.path()).expect_err("it is in use");
+        assert!(matches!(refused, rdd_store::RestoreError::Open(rdd_store::OpenError::Locked { .. })), "{refused:?}");
+        store.close().await;
+
+        let kept = rdd_store::restore_file(&copy, &place.path()).expect("restored").expect("one was there");
+        let restored = place.open();
+        assert!(restored.revision() > Revision(newest.0 + 1000), "no revision is given out again");
+        assert_eq!(names(&restored.snapshot(), &Prefix::everything()), states[&at_backup]);
+        restored.close().await;
+        let before =
+            rdd_store::Store::open(rdd_store::Location::File(kept), Options::default()).expect("what was there opens");
+        assert_eq!(before.revision(), newest);
+        before.close().await;
+        // The copy is as it was, for the next time.
+        rdd_store::restore_file(&copy, &place.path()).expect("restored again");
+    });
+}
+
+#[test]
+fn what_is_no_backup_takes_no_stores_place() {
+    support::run(async {
+        let place = support::Place::file();
+        let store = place.open();
+        create(&store, "a").await;
+        store.close().await;
+        let before = std::fs::read(place.path()).expect("read");
+        let directory = tempfile::tempdir().expect("a directory");
+        let check = |name: &str, content: Option<&[u8]>| {
+            let path = directory.path().join(name);
+            content.into_iter().for_each(|bytes| std::fs::write(&path, bytes).expect("written"));
+            rdd_store::restore_file(&path, &place.path()).expect_err("refused");
+            assert_eq!(std::fs::read(place.path()).expect("read"), before, "{name}");
+        };
+        check("absent", None);
+        check("text", Some(b"this is text, and long enough to be looked at as a database by anybody who likes to"));
+        check("empty", Some(b""));
+        let good = directory.path().join("good");
+        rdd_store::backup_file(&place.path(), &good).expect("copied");
+        let mut cut = std::fs::read(&good).expect("read");
+        cut.truncate(cut.len() / 2);
+        check("cut", Some(&cut));
+        let left: Vec<_> = std::fs::read_dir(place.path().parent().expect("a directory")).expect("listed").collect();
+        assert!(left.len() <= 4, "nothing temporary stays: {left:?}");
+    });
+}
+
+#[test]
+fn a_damaged_store_is_replaced_and_kept() {
+    support::run(async {
+        let place = support::Place::file();
+        let store = place.open();
+        create(&store, "a").await;
+        let copy = place.path().with_file_name("copy.db");
+        store.backup(&copy).expect("copied");
+        store.close().await;
+        let journal = place.path().with_file_name("state.db-wal");
+        std::fs::write(place.path(), "this was a database once, and then a disk had its way with it").expect("written");
+        std::fs::write(&journal, "and this its journal").expect("written");
+        let kept = rdd_store::restore_file(&copy, &place.path()).expect("restored").expect("one was there");
+        assert!(std::fs::read_to_string(kept).expect("kept").starts_with("this was"));
+        assert!(!journal.exists(), "an old journal means nothing to the new database");
+        let restored = place.open();
+        assert!(restored.snapshot().get(&key("a")).is_some());
+        restored.close().await;
+    });
+}

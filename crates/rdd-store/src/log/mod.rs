@@ -13,5 +13,4 @@ mod replay;
 
 pub(crate) use connection::{Log, LogError, Reader, Record, plain_connection};
 pub use open::OpenError;
-pub(crate) use open::open;
-pub(crate) use open::{PRIVATE, mark_as_backup};
+pub(crate) use open::{PRIVATE, check, mark_as_backup, open, open_beside, settle};

@@ -8,7 +8,8 @@ use rdd_host::files;
 use rdd_host::lock::{FileLock, LockError};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::connection::{self, Log, Reader, plain_connection};
+use super::connection::{self, Log, LogError, Reader, plain_connection};
+use super::replay::{Replay, Row};
 use crate::Location;
 
 /// The mode of a database and of its copies.
@@ -133,10 +134,53 @@ pub(crate) fn open(location: &Location) -> Result<Log, OpenError> {
     }
 }
 
-/// Notes in a copy of the database that it is a copy: who opens it goes on behind every revision given out since.
-pub(crate) fn mark_as_backup(copy: &Connection) -> rusqlite::Result<()> {
-    connection::set_meta(copy, "backup", 1)?;
+/// Notes in a copy of the database that it is a copy: who opens it goes on behind every revision given out since, and
+/// behind `known`, the highest that is known to have been given out.
+pub(crate) fn mark_as_backup(copy: &Connection, known: u64) -> rusqlite::Result<()> {
+    connection::set_meta(copy, "backup", known.max(1))?;
     connection::set_meta(copy, "clean", 1)
+}
+
+/// Opens a database of ours as it is, beside whoever uses it.
+pub(crate) fn open_beside(path: &Path) -> Result<Connection, OpenError> {
+    let connection = plain_connection(path, OpenFlags::empty()).map_err(|source| failed(path, source))?;
+    if is_fresh(&connection, path)? {
+        return Err(OpenError::Foreign { path: path.to_owned() });
+    }
+    Ok(connection)
+}
+
+/// Reads a database of ours whole, and returns what is wrong with it. It is not changed.
+pub(crate) fn check(path: &Path) -> Result<(), OpenError> {
+    let connection = open_beside(path)?;
+    let compacted = connection::meta(&connection, "compacted").map_err(|source| failed(path, source))?.unwrap_or(0);
+    let mut replay = Replay::new(compacted);
+    let read = Row::visit(&connection, 0, u64::MAX, |row| replay.step(row).map(|_| true).map_err(LogError::from));
+    read.map_err(|error| match error {
+        LogError::Sqlite(source) => failed(path, source),
+        other => OpenError::Damaged { path: path.to_owned(), detail: other.to_string() },
+    })
+}
+
+/// Takes the lock of a database, and returns the highest revision that it has given out; `None` if it is not there, or
+/// too damaged to tell. What lies in the journal of one that can be read lies in the database itself afterwards.
+pub(crate) fn settle(path: &Path) -> Result<(FileLock, Option<u64>), OpenError> {
+    let lock = take_lock(path)?;
+    if !path.try_exists().map_err(|source| OpenError::Create { path: path.to_owned(), source })? {
+        return Ok((lock, None));
+    }
+    let newest = || {
+        let connection = open_beside(path)?;
+        let newest = connection::newest(&connection).map_err(|source| failed(path, source))?;
+        // The last connection to close empties the journal and removes it.
+        connection.close().map_err(|(_, source)| failed(path, source))?;
+        Ok(newest)
+    };
+    match newest() {
+        Ok(newest) => Ok((lock, Some(newest))),
+        Err(OpenError::NotADatabase { .. } | OpenError::Damaged { .. }) => Ok((lock, None)),
+        Err(error) => Err(error),
+    }
 }
 
 fn take_lock(path: &Path) -> Result<FileLock, OpenError> {
@@ -157,28 +201,35 @@ fn make_private(path: &Path) -> Result<(), OpenError> {
 
 fn prepare(mut connection: Connection, path: &Path) -> Result<Connection, OpenError> {
     let fail = |source| failed(path, source);
-    let id: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(fail)?;
-    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0)).map_err(fail)?;
-    let fresh = id == 0 && tables == 0;
-    if !fresh && id != APPLICATION_ID {
-        return Err(OpenError::Foreign { path: path.to_owned() });
-    }
-    if !fresh {
-        // Before anything is written: a newer program's file is left exactly as it was.
-        let found = connection::meta(&connection, "schema").map_err(fail)?.unwrap_or(0);
-        if found > SCHEMA {
-            return Err(OpenError::NewerSchema { path: path.to_owned(), found, supported: SCHEMA });
-        }
-        if found == 0 {
-            return Err(OpenError::Damaged { path: path.to_owned(), detail: "no schema version".to_owned() });
-        }
-    }
+    // Before anything is written: a newer program's file is left exactly as it was.
+    let fresh = is_fresh(&connection, path)?;
     durable(&connection).map_err(fail)?;
     if fresh {
         create(&mut connection).map_err(fail)?;
     }
     restore(&mut connection).map_err(fail)?;
     Ok(connection)
+}
+
+/// Returns whether the database is empty. One that is not must be ours, and of a version that this program reads.
+fn is_fresh(connection: &Connection, path: &Path) -> Result<bool, OpenError> {
+    let fail = |source| failed(path, source);
+    let id: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(fail)?;
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0)).map_err(fail)?;
+    if id == 0 && tables == 0 {
+        return Ok(true);
+    }
+    if id != APPLICATION_ID {
+        return Err(OpenError::Foreign { path: path.to_owned() });
+    }
+    let found = connection::meta(connection, "schema").map_err(fail)?.unwrap_or(0);
+    if found > SCHEMA {
+        return Err(OpenError::NewerSchema { path: path.to_owned(), found, supported: SCHEMA });
+    }
+    if found == 0 {
+        return Err(OpenError::Damaged { path: path.to_owned(), detail: "no schema version".to_owned() });
+    }
+    Ok(false)
 }
 
 fn durable(connection: &Connection) -> rusqlite::Result<()> {
@@ -203,14 +254,15 @@ fn create(connection: &mut Connection) -> rusqlite::Result<()> {
 /// A database that came from a backup moves on by a large step and forgets its history: clients may know revisions
 /// from after the backup, which must not come to mean something else.
 fn restore(connection: &mut Connection) -> rusqlite::Result<()> {
-    if connection::meta(connection, "backup")?.unwrap_or(0) == 0 {
+    let known = connection::meta(connection, "backup")?.unwrap_or(0);
+    if known == 0 {
         return Ok(());
     }
     let transaction = connection.transaction()?;
     let newest = connection::newest(&transaction)?;
     let compacted = connection::meta(&transaction, "compacted")?.unwrap_or(0);
     connection::thin(&transaction, compacted, newest)?;
-    let floor = newest + RESTORE_STEP;
+    let floor = newest.max(known) + RESTORE_STEP;
     for (name, value) in [("compacted", floor), ("floor", floor), ("backup", 0)] {
         connection::set_meta(&transaction, name, value)?;
     }
