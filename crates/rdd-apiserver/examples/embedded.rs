@@ -1,5 +1,7 @@
 //! A Kubernetes API in this process: start it, apply a definition, watch what it defines, stop.
 
+#![expect(clippy::print_stdout, reason = "an example shows what it does")]
+
 use std::pin::pin;
 
 use anyhow::Context as _;

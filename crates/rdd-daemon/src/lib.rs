@@ -11,6 +11,7 @@
 //! stop; the peer of that socket is the process to signal if it does not. Whoever starts it hears the same through a pipe. Nobody trusts
 //! the process id in a file, and nobody polls.
 
+mod backup;
 mod board;
 mod create;
 mod deadline;
@@ -25,6 +26,7 @@ mod start;
 mod status;
 mod stop;
 
+pub use backup::{BackupError, RUNNING_HINT, backup, restore};
 pub use create::{CreateError, CreateOptions, create};
 pub use deadline::{Deadline, DeadlineExceeded};
 pub use delete::{DeleteError, delete};

@@ -8,8 +8,8 @@
 //! | n | the code of a command that was run for the user |
 
 use rdd_daemon::{
-    DeadlineExceeded, DeleteError, EnsureError, ORPHANS_HINT, PeerError, ResidenceError, SILENT_HINT, ServeError,
-    SettingsError, StartError, StopError,
+    BackupError, DeadlineExceeded, DeleteError, EnsureError, ORPHANS_HINT, PeerError, RUNNING_HINT, ResidenceError,
+    SILENT_HINT, ServeError, SettingsError, StartError, StopError,
 };
 
 /// A failure together with what to do about it, where the command knows that better than this file.
@@ -99,6 +99,9 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
                 return Some("correct the file, or begin anew with 'rdd svc delete'");
             }
             _ => {}
+        }
+        if let Some(BackupError::Running { .. }) = cause.downcast_ref() {
+            return Some(RUNNING_HINT);
         }
         if let Some(rdd_host::instance::InstanceError::TooLong { .. }) = cause.downcast_ref() {
             return Some("choose a shorter name with --instance or RDD_INSTANCE");

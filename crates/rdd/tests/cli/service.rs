@@ -311,3 +311,41 @@ fn delete_keeps_logs_if_asked_to() {
     assert!(log_dir.join("rdd.stderr.log").exists());
     assert!(!machine.exists());
 }
+
+#[test]
+fn a_backup_of_a_running_service_brings_its_objects_back() {
+    let sealed = Sealed::new();
+    let file = sealed.path("backup.db").display().to_string();
+    let fatal = |text: &str| format!("time=T level=fatal msg=\"{text}\"\n").replace("NAME", NAME);
+    check(&sealed.run(&["svc", "backup", &file]), 1, &fatal("NAME does not exist"));
+    check(&sealed.run(&["svc", "create"]), 0, "");
+    check(&sealed.run(&["svc", "backup", &file]), 1, &fatal("NAME has never run, so there is nothing to back up"));
+    assert_eq!(sealed.run(&["ctl", "create", "configmap", "kept"]).code, 0);
+    check(&sealed.run(&["svc", "backup", &file]), 0, "");
+    assert_eq!(sealed.run(&["ctl", "delete", "configmap", "kept"]).code, 0);
+    assert_eq!(sealed.run(&["ctl", "create", "configmap", "later"]).code, 0);
+    let revision = |name: &str| {
+        let made = sealed.run(&["ctl", "get", "configmap", name, "-o", "jsonpath={.metadata.resourceVersion}"]).stdout;
+        made.parse::<u64>().expect("a revision")
+    };
+    let newest = revision("later");
+    let refused = sealed.run(&["svc", "restore", &file]);
+    assert_eq!(refused.code, 1);
+    assert!(refused.stderr.contains("control plane, or one of its VMs, is running"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("stop it with 'rdd svc stop', then restore"), "{}", refused.stderr);
+    check(&sealed.run(&["svc", "stop"]), 0, "");
+    let restored = sealed.run_talking(&["svc", "restore", &file]);
+    assert_eq!(restored.code, 0, "{}", restored.stderr);
+    assert!(restored.stderr.contains("what was there before is kept in "), "{}", restored.stderr);
+    assert_eq!(sealed.run(&["ctl", "get", "configmap", "kept", "-o", "name"]).stdout, "configmap/kept\n");
+    assert_eq!(sealed.run(&["ctl", "get", "configmap", "later"]).code, 1);
+    assert_eq!(sealed.run(&["ctl", "create", "configmap", "next"]).code, 0);
+    assert!(revision("next") > newest, "revisions never run backwards");
+    check(&sealed.run(&["svc", "stop"]), 0, "");
+    let text = sealed.path("text");
+    fs::write(&text, "no backup").expect("written");
+    let refused = sealed.run(&["svc", "restore", &text.display().to_string()]);
+    assert!(refused.stderr.contains("is not an SQLite database"), "{}", refused.stderr);
+    assert_eq!(sealed.run(&["ctl", "get", "configmap", "kept", "-o", "name"]).stdout, "configmap/kept\n");
+    sealed.ends_clean();
+}

@@ -1,10 +1,12 @@
 //! `rdd service`: the control plane's life.
 
+mod backup;
 mod config;
 mod create;
 mod delete;
 mod log;
 mod paths;
+mod restore;
 mod serve;
 mod start;
 mod status;
@@ -38,6 +40,10 @@ pub(crate) enum ServiceCommand {
     Log(log::LogArgs),
     /// Print where the control plane keeps its files
     Paths(paths::PathsArgs),
+    /// Copy what the control plane stores into a file, also while it runs
+    Backup(backup::BackupArgs),
+    /// Put what a backup holds in the place of what the control plane stores
+    Restore(restore::RestoreArgs),
     /// Run the control plane in the foreground
     Serve(serve::ServeArgs),
 }
@@ -63,6 +69,8 @@ impl ServiceCommand {
             ServiceCommand::Config(args) => block_on(config::run(&args, context)),
             ServiceCommand::Log(args) => block_on(log::run(&args, context)),
             ServiceCommand::Paths(args) => paths::run(&args, context),
+            ServiceCommand::Backup(args) => backup::run(&args, context),
+            ServiceCommand::Restore(args) => restore::run(&args, context),
             ServiceCommand::Serve(args) => serve::run(&args, context),
         }
     }
