@@ -79,6 +79,11 @@ impl Column {
         }
     }
 
+    /// The moment of creation, for kinds that show it instead of their age.
+    pub fn created() -> Self {
+        Self { name: "Created At".to_owned(), kind: "date".to_owned(), cell: Cell::Computed(created_at), ..Self::age() }
+    }
+
     /// A column of a built-in kind.
     pub fn computed(
         name: &str,
@@ -154,7 +159,7 @@ pub(crate) fn age(stamp: Option<&Value>, now: Timestamp) -> String {
 }
 
 /// Returns the time stamp itself, for kinds that show `Created At`.
-pub(crate) fn created_at(object: &Value, _now: Timestamp) -> Value {
+fn created_at(object: &Value, _now: Timestamp) -> Value {
     let stamp = object.pointer("/metadata/creationTimestamp").and_then(Value::as_str).and_then(parse_time);
     json!(stamp.map_or_else(|| "<unknown>".to_owned(), format_time))
 }

@@ -3,10 +3,14 @@
 mod config_map;
 mod crd_rules;
 mod custom_resource_definition;
+mod draft;
 mod event;
 mod key_value;
 mod lease;
 mod namespace;
+mod rbac;
+mod role;
+mod role_binding;
 mod scale;
 mod secret;
 mod table;

@@ -7,7 +7,7 @@ use rdd_api::FieldError;
 use rdd_schema::protobuf;
 use serde_json::Value;
 
-use crate::builtin::table::{Draft, UNCONDITIONAL};
+use crate::builtin::draft::{Draft, UNCONDITIONAL};
 use crate::column::Column;
 use crate::kind::{Kind, Scope};
 use crate::strategy::Strategy;

@@ -3,21 +3,22 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use rdd_schema::Schema;
-use rdd_schema::protobuf::{self, Message};
+use rdd_schema::protobuf;
 use rdd_schema::validation::NameFormat;
 use serde_json::{Value, json};
 
 use crate::builtin::config_map::ConfigMapStrategy;
 use crate::builtin::custom_resource_definition::CrdStrategy;
+use crate::builtin::draft::{Draft, UNCONDITIONAL, read};
 use crate::builtin::event;
 use crate::builtin::event::{CoreEventStrategy, EventStrategy};
 use crate::builtin::lease::LeaseStrategy;
 use crate::builtin::namespace::NamespaceStrategy;
+use crate::builtin::rbac;
 use crate::builtin::secret::SecretStrategy;
-use crate::column::{Cell, Column, created_at};
-use crate::kind::{Kind, Manners, Scope, SelectableField, Storage, Version, full_verbs};
-use crate::strategy::{PlainStrategy, Strategy};
+use crate::column::Column;
+use crate::kind::{Kind, Manners, Scope, SelectableField, Storage};
+use crate::strategy::PlainStrategy;
 
 /// How long an Event lives after its last write.
 const EVENT_TTL: Duration = Duration::from_secs(3600);
@@ -27,65 +28,6 @@ pub fn object_meta() -> &'static Value {
     static OBJECT_META: LazyLock<Value> = LazyLock::new(|| read(include_str!("schemas/objectmeta.json")));
     &OBJECT_META
 }
-
-fn read(text: &str) -> Value {
-    serde_json::from_str(text).expect("the embedded schemas are JSON, as a test checks")
-}
-
-/// What the built-in kinds differ in.
-pub(super) struct Draft {
-    pub(super) group: &'static str,
-    pub(super) resource: &'static str,
-    pub(super) singular: &'static str,
-    pub(super) kind: &'static str,
-    pub(super) short_names: &'static [&'static str],
-    pub(super) scope: Scope,
-    pub(super) schema: &'static str,
-    pub(super) columns: Vec<Column>,
-    pub(super) manners: Manners,
-    pub(super) strategy: Arc<dyn Strategy>,
-    pub(super) message: &'static Message,
-}
-
-impl Draft {
-    pub(super) fn finish(self) -> Kind {
-        let version = Version {
-            name: "v1".to_owned(),
-            served: true,
-            storage: true,
-            schema: Arc::new(Schema::trusted(read(self.schema))),
-            columns: self.columns,
-            status_subresource: false,
-            scale: None,
-            selectable_fields: Vec::new(),
-            deprecated: None,
-            message: Some(self.message),
-        };
-        Kind {
-            group: self.group.to_owned(),
-            resource: self.resource.to_owned(),
-            singular: self.singular.to_owned(),
-            kind: self.kind.to_owned(),
-            list_kind: format!("{}List", self.kind),
-            short_names: self.short_names.iter().map(|n| (*n).to_owned()).collect(),
-            categories: Vec::new(),
-            scope: self.scope,
-            versions: vec![version],
-            verbs: full_verbs(),
-            subresources: Vec::new(),
-            name_format: NameFormat::Subdomain,
-            manners: self.manners,
-            strategy: self.strategy,
-            storage: Storage { group: self.group.to_owned(), resource: self.resource.to_owned() },
-            ttl: None,
-            custom: None,
-            id: Kind::next_id(),
-        }
-    }
-}
-
-pub(super) const UNCONDITIONAL: Manners =
-    Manners { generation: false, unconditional_update: true, create_on_update: false, return_deleted: false };
 
 /// Makes the built-in kinds, in the order of discovery.
 pub fn kinds() -> Vec<Arc<Kind>> {
@@ -98,6 +40,10 @@ pub fn kinds() -> Vec<Arc<Kind>> {
         custom_resource_definitions(),
         leases(),
         events(),
+        rbac::roles(),
+        rbac::role_bindings(),
+        rbac::cluster_roles(),
+        rbac::cluster_role_bindings(),
     ];
     kinds.into_iter().map(Arc::new).collect()
 }
@@ -269,15 +215,6 @@ fn leases() -> Kind {
 }
 
 fn custom_resource_definitions() -> Kind {
-    let created = Column {
-        name: "Created At".to_owned(),
-        kind: "date".to_owned(),
-        format: String::new(),
-        description: "CreationTimestamp is a timestamp representing the server time when this object was created."
-            .to_owned(),
-        priority: 0,
-        cell: Cell::Computed(created_at),
-    };
     let mut kind = Draft {
         group: "apiextensions.k8s.io",
         resource: "customresourcedefinitions",
@@ -286,7 +223,7 @@ fn custom_resource_definitions() -> Kind {
         short_names: &["crd", "crds"],
         scope: Scope::Cluster,
         schema: include_str!("schemas/customresourcedefinition.json"),
-        columns: vec![Column::name(), created],
+        columns: vec![Column::name(), Column::created()],
         manners: Manners { generation: true, unconditional_update: false, ..UNCONDITIONAL },
         strategy: Arc::new(CrdStrategy),
         message: &protobuf::CUSTOM_RESOURCE_DEFINITION,

@@ -10,6 +10,7 @@ mod autoscaling;
 mod core;
 mod decode;
 mod meta;
+mod rbac;
 mod table;
 mod wire;
 
@@ -18,6 +19,7 @@ pub use autoscaling::SCALE;
 pub use core::{CONFIG_MAP, EVENT, EVENTS_EVENT, LEASE, NAMESPACE, SECRET, SERVICE_ACCOUNT};
 pub use decode::{Body, DecodeError, decode, decode_body, is_protobuf};
 pub use meta::{DELETE_OPTIONS, LIST_META, OBJECT_META, OWNER_REFERENCE};
+pub use rbac::{CLUSTER_ROLE, CLUSTER_ROLE_BINDING, ROLE, ROLE_BINDING};
 pub use table::{Field, Merge, Message, Presence, Type};
 
 #[cfg(test)]
