@@ -1,7 +1,7 @@
 //! Authentication: from what a client shows (a bearer token, a client certificate) to a user.
 //!
-//! Called once per request by the HTTP face. First success wins, a credential that is shown but
-//! not known is refused, and a request without any is nobody's: the caller answers 401 to both.
+//! Called once per request by the HTTP face. First success wins. A credential that is shown but not known is
+//! refused; who shows none is [`anonymous`], and may do what is allowed to everybody.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,6 +13,12 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// The group of everybody who authenticated.
 pub const AUTHENTICATED: &str = "system:authenticated";
+
+/// The group of everybody who did not.
+pub const UNAUTHENTICATED: &str = "system:unauthenticated";
+
+/// The name of whoever shows nothing.
+pub const ANONYMOUS: &str = "system:anonymous";
 
 /// What a request shows. Nothing in here is trusted yet, but `certificate`: the TLS layer has
 /// verified that it chains to the client CA and that the peer holds its key.
@@ -85,6 +91,11 @@ pub fn authenticated(mut user: UserInfo) -> UserInfo {
         user.groups.push(AUTHENTICATED.to_owned());
     }
     user
+}
+
+/// Returns the user that a request is from which shows nothing.
+pub fn anonymous() -> UserInfo {
+    UserInfo { name: ANONYMOUS.to_owned(), groups: vec![UNAUTHENTICATED.to_owned()], ..UserInfo::default() }
 }
 
 /// Returns the user that a certificate names: the common name, and the organisations as groups.

@@ -1,38 +1,12 @@
 //! Authorization: may this user do this.
 //!
-//! The HTTP face asks before it routes a request. [`AllowAuthenticated`] is what an instance runs
-//! with today; RBAC is to be another implementation of [`Authorizer`].
+//! The HTTP face asks before it routes a request. [`RbacAuthorizer`](crate::RbacAuthorizer) is what a server
+//! runs with; [`AllowAuthenticated`] is for embedders who need no more.
 
 use rdd_admission::UserInfo;
 
-/// What a request wants to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AccessRequest {
-    /// Something with API objects.
-    Resource {
-        /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete` or `deletecollection`.
-        verb: String,
-        /// The API group; empty for the core group.
-        group: String,
-        /// The version in the URL.
-        version: String,
-        /// The plural.
-        resource: String,
-        /// The subresource; empty for the object itself.
-        subresource: String,
-        /// The namespace; empty for cluster scope or all namespaces.
-        namespace: String,
-        /// The object's name, where the request tells it.
-        name: String,
-    },
-    /// Any other path.
-    Path {
-        /// The HTTP method in lower case.
-        verb: String,
-        /// The path.
-        path: String,
-    },
-}
+use crate::access::AccessRequest;
+use crate::rbac::PolicyRule;
 
 /// An authorizer's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +28,21 @@ pub enum Decision {
 pub trait Authorizer: Send + Sync + 'static {
     /// Decides one request. Must answer quickly: every request waits for it.
     async fn authorize(&self, user: &UserInfo, request: &AccessRequest) -> Decision;
+
+    /// Returns what the user may do in a namespace, for `SelfSubjectRulesReview`.
+    async fn rules(&self, user: &UserInfo, namespace: &str) -> Rules {
+        let _ = (user, namespace);
+        Rules { rules: Vec::new(), problem: Some("the authorizer cannot list rules".to_owned()) }
+    }
+}
+
+/// What a user may do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// The rules, as roles hold them.
+    pub rules: Vec<PolicyRule>,
+    /// Why rules may be missing, if they may.
+    pub problem: Option<String>,
 }
 
 /// Allows everything to everybody who authenticated.
@@ -68,5 +57,10 @@ impl Authorizer for AllowAuthenticated {
         } else {
             Decision::Deny { reason: String::new() }
         }
+    }
+
+    async fn rules(&self, user: &UserInfo, _namespace: &str) -> Rules {
+        let known = user.groups.iter().any(|g| g == crate::authenticate::AUTHENTICATED);
+        Rules { rules: if known { PolicyRule::full_authority() } else { Vec::new() }, problem: None }
     }
 }

@@ -6,14 +6,19 @@
 //! [`certificates`]. Nothing here knows HTTP, the store, or which users an instance has: tokens
 //! and users are handed in.
 
+mod access;
 pub mod authenticate;
 pub mod authorize;
 pub mod certificates;
 mod cryptography;
+pub mod rbac;
+mod rbac_authorizer;
 pub mod tls;
 
+pub use access::AccessRequest;
 pub use authenticate::{Authenticator, Credentials, Refused};
-pub use authorize::{AccessRequest, AllowAuthenticated, Authorizer, Decision};
+pub use authorize::{AllowAuthenticated, Authorizer, Decision, Rules};
 pub use certificates::{Authority, CertificateError, Serving};
 pub use cryptography::provider;
+pub use rbac_authorizer::{PolicySource, RbacAuthorizer};
 pub use rdd_admission::UserInfo;
