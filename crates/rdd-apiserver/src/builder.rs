@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rdd_admission::{Chain, Plugin};
 use rdd_api::time::{Clock, SystemClock};
 use rdd_api::{GroupVersionResource, Reason, Status};
-use rdd_auth::{AllowAuthenticated, Authenticator, Authorizer, UserInfo};
+use rdd_auth::{Authenticator, Authorizer, RbacAuthorizer, UserInfo};
 use rdd_registry::Registry;
 use rdd_store::{Location, OpenError, Options, Store};
 use rdd_verbs::{Caller, Verbs, WriteOptions};
@@ -17,6 +17,7 @@ use crate::health::Readiness;
 use crate::in_flight::{InFlight, Limits};
 use crate::metrics::Metrics;
 use crate::pieces::Printers;
+use crate::rbac::{self, Grant, PolicyCache, RbacEscalation};
 use crate::server::ApiServer;
 use crate::shared::Shared;
 use crate::version::VersionInfo;
@@ -41,13 +42,14 @@ pub enum StartError {
     },
 }
 
-/// Builds an [`ApiServer`]. Everything has a default: a store in memory, nobody known by token,
-/// everything allowed to whoever is known.
+/// Builds an [`ApiServer`]. Everything has a default: a store in memory, nobody known by token, and
+/// roles and bindings (RBAC) that say who may do what.
 pub struct Builder {
     store: Option<Store>,
     plugins: Vec<Arc<dyn Plugin>>,
     authenticator: Authenticator,
-    authorizer: Arc<dyn Authorizer>,
+    authorizer: Option<Arc<dyn Authorizer>>,
+    grants: Vec<Grant>,
     definitions: Vec<Value>,
     namespaces: Vec<String>,
     readiness: Readiness,
@@ -62,7 +64,8 @@ impl Default for Builder {
             store: None,
             plugins: Vec::new(),
             authenticator: Authenticator::new(),
-            authorizer: Arc::new(AllowAuthenticated),
+            authorizer: None,
+            grants: Vec::new(),
             definitions: Vec::new(),
             namespaces: Vec::new(),
             readiness: Readiness::default(),
@@ -103,10 +106,19 @@ impl Builder {
         self
     }
 
-    /// Decides who may do what.
+    /// Decides who may do what, in place of RBAC.
     #[must_use]
     pub fn authorizer(mut self, authorizer: Arc<dyn Authorizer>) -> Self {
-        self.authorizer = authorizer;
+        self.authorizer = Some(authorizer);
+        self
+    }
+
+    /// Makes a ClusterRoleBinding that grants a ClusterRole to a user, if it is not there, and adds the user to one
+    /// that is.
+    #[must_use]
+    pub fn grant(mut self, binding: &str, cluster_role: &str, user: &str) -> Self {
+        let text = str::to_owned;
+        self.grants.push(Grant { binding: text(binding), role: text(cluster_role), user: text(user) });
         self
     }
 
@@ -160,8 +172,17 @@ impl Builder {
             None => Store::open(Location::Memory, Options::default()).map_err(StartError::Open)?,
         };
         let registry = Arc::new(Registry::with_builtin_kinds());
-        let verbs = Verbs::new(store.clone(), registry, Chain::new(self.plugins), self.clock);
-        verbs.start().await.map_err(StartError::Load)?;
+        let policy = Arc::new(PolicyCache::new(store.clone()));
+        let authorizer = self.authorizer.unwrap_or_else(|| Arc::new(RbacAuthorizer::new(policy.clone())));
+        let escalation: Arc<dyn Plugin> = Arc::new(RbacEscalation { authorizer: authorizer.clone(), policy });
+        let plugins = std::iter::once(escalation).chain(self.plugins).collect();
+        let verbs = Verbs::new(store.clone(), registry, Chain::new(plugins), self.clock);
+        let bootstrap = async {
+            let what = || "the roles and bindings that are always there".to_owned();
+            let made = rbac::reconcile(&verbs, &self.grants).await;
+            made.map_err(|source| StartError::Install { what: what(), source })
+        };
+        tokio::try_join!(async { verbs.start().await.map_err(StartError::Load) }, bootstrap)?;
         for name in &self.namespaces {
             let install = |source| StartError::Install { what: format!("namespace {name}"), source };
             install_namespace(&verbs, name).await.map_err(install)?;
@@ -173,7 +194,7 @@ impl Builder {
         let shared = Shared {
             verbs,
             authenticator: self.authenticator,
-            authorizer: self.authorizer,
+            authorizer,
             version: self.version,
             readiness: self.readiness,
             metrics: Metrics::default(),

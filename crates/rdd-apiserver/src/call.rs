@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, Method, Uri};
+use rdd_api::Status;
 use rdd_verbs::Caller;
 use tokio_util::sync::CancellationToken;
 
@@ -13,6 +14,8 @@ use crate::shared::Shared;
 pub(crate) struct Call {
     pub(crate) shared: Arc<Shared>,
     pub(crate) caller: Caller,
+    /// The refusal of a PUT or PATCH that would create.
+    pub(crate) may_not_create: Option<Status>,
     pub(crate) method: Method,
     pub(crate) headers: HeaderMap,
     pub(crate) query: Query,

@@ -1,12 +1,18 @@
-//! Impersonation: a user who may acts as another one (`kubectl --as`).
+//! Impersonation: acting as somebody else, for those who may.
 
 use std::collections::BTreeMap;
 
 use http::HeaderMap;
-use rdd_api::{GroupResource, Status};
+use rdd_api::Status;
+use rdd_auth::authenticate::{ANONYMOUS, UNAUTHENTICATED, authenticated};
 use rdd_auth::{AccessRequest, Authorizer, Decision, UserInfo};
 
+use crate::forbidden;
+
 const EXTRA: &str = "impersonate-extra-";
+const AUTHENTICATION: &str = "authentication.k8s.io";
+const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
+const SERVICE_ACCOUNTS: &str = "system:serviceaccounts";
 
 /// Returns the user that a request acts as: the one that its headers name, if `user` may.
 pub(crate) async fn user(headers: &HeaderMap, user: UserInfo, authorizer: &dyn Authorizer) -> Result<UserInfo, Status> {
@@ -26,26 +32,56 @@ pub(crate) async fn user(headers: &HeaderMap, user: UserInfo, authorizer: &dyn A
         }
         return Err(Status::internal("requested impersonation of a group, uid or extra without impersonating a user"));
     }
-    let mut wanted = vec![("users", name.clone())];
-    wanted.extend(groups.iter().map(|group| ("groups", group.clone())));
-    wanted.extend((!uid.is_empty()).then(|| ("uids", uid.clone())));
-    for values in extra.values() {
-        wanted.extend(values.iter().map(|value| ("userextras", value.clone())));
+    let account = service_account(&name);
+    let mut wanted = vec![match account {
+        Some((namespace, name)) => request("", "serviceaccounts", "", namespace, name),
+        None => request("", "users", "", "", &name),
+    }];
+    wanted.extend(groups.iter().map(|group| request("", "groups", "", "", group)));
+    wanted.extend((!uid.is_empty()).then(|| request(AUTHENTICATION, "uids", "", "", &uid)));
+    for (key, values) in &extra {
+        wanted.extend(values.iter().map(|value| request(AUTHENTICATION, "userextras", key, "", value)));
     }
-    for (resource, name) in wanted {
-        let request = AccessRequest::Resource {
-            verb: "impersonate".to_owned(),
-            group: String::new(),
-            version: String::new(),
-            resource: resource.to_owned(),
-            subresource: String::new(),
-            namespace: String::new(),
-            name: name.clone(),
-        };
-        if let Decision::Deny { .. } = authorizer.authorize(&user, &request).await {
-            let cause = format!("User \"{}\" cannot impersonate resource \"{resource}\"", user.name);
-            return Err(Status::forbidden(&GroupResource::new("", resource), &name, &cause));
+    for request in wanted {
+        if let Decision::Deny { reason } = authorizer.authorize(&user, &request).await {
+            return Err(forbidden::denied(&user, &request, &reason));
         }
     }
-    Ok(rdd_auth::authenticate::authenticated(UserInfo { name, uid, groups, extra }))
+    let groups = match account {
+        Some((namespace, _)) if groups.is_empty() => {
+            vec![SERVICE_ACCOUNTS.to_owned(), format!("{SERVICE_ACCOUNTS}:{namespace}")]
+        }
+        _ => groups,
+    };
+    Ok(complete(UserInfo { name, uid, groups, extra }))
+}
+
+/// Adds the group that everybody is in who has, or has not, authenticated.
+fn complete(mut user: UserInfo) -> UserInfo {
+    let unknown = user.groups.iter().any(|group| group == UNAUTHENTICATED);
+    if user.name != ANONYMOUS && !unknown {
+        return authenticated(user);
+    }
+    if !unknown {
+        user.groups.push(UNAUTHENTICATED.to_owned());
+    }
+    user
+}
+
+fn service_account(user: &str) -> Option<(&str, &str)> {
+    let (namespace, name) = user.strip_prefix(SERVICE_ACCOUNT)?.split_once(':')?;
+    (!namespace.is_empty() && !name.is_empty() && !name.contains(':')).then_some((namespace, name))
+}
+
+fn request(group: &str, resource: &str, subresource: &str, namespace: &str, name: &str) -> AccessRequest {
+    let text = str::to_owned;
+    AccessRequest::Resource {
+        verb: text("impersonate"),
+        group: text(group),
+        version: if group.is_empty() { String::new() } else { text("v1") },
+        resource: text(resource),
+        subresource: text(subresource),
+        namespace: text(namespace),
+        name: text(name),
+    }
 }

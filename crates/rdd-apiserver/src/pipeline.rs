@@ -7,8 +7,9 @@ use std::time::Duration;
 use axum::body::Body;
 use futures::FutureExt;
 use http::{HeaderValue, Method, Request, Response};
-use rdd_api::{GroupResource, Reason, Status};
-use rdd_auth::{AccessRequest, Credentials, Decision, UserInfo};
+use rdd_api::{Reason, Status};
+use rdd_auth::{AccessRequest, Authorizer, Credentials, Decision, Refused, UserInfo};
+use rdd_schema::selector::FieldSelector;
 use rdd_verbs::Caller;
 use rustls::pki_types::CertificateDer;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +19,7 @@ use crate::call::Call;
 use crate::query::Query;
 use crate::request_info::{self, ResourcePath, Route};
 use crate::shared::Shared;
-use crate::{impersonate, paths, resources};
+use crate::{forbidden, impersonate, paths, resources};
 
 /// How long a request may take, and a watch to begin.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -57,6 +58,7 @@ pub(crate) async fn handle(
     let call = Call {
         shared: shared.clone(),
         caller: Caller::default(),
+        may_not_create: None,
         method: parts.method,
         headers: parts.headers,
         query,
@@ -142,13 +144,35 @@ async fn answer(mut call: Call, body: Body, peer: Peer, route: Route, verb: &'st
     let _place = call.shared.in_flight.begin(verb)?;
     let access = access(&route, verb, &call.query);
     if let Decision::Deny { reason } = authorizer.authorize(&user, &access).await {
-        return Err(denied(&user, &access, &reason));
+        return Err(forbidden::denied(&user, &access, &reason));
     }
+    call.may_not_create = may_not_create(authorizer.as_ref(), &user, access, &call.method).await;
     let agent = call.headers.get(http::header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or_default();
     call.caller = Caller { user, user_agent: agent.to_owned() };
     match route {
         Route::Path(path) => paths::handle(&call, &path),
         Route::Resource(path) => resources::handle(&call, body, &path, verb).await,
+    }
+}
+
+/// Returns the refusal to make what a PUT or PATCH does not find. Whether they would, the verbs know later.
+async fn may_not_create(
+    authorizer: &dyn Authorizer,
+    user: &UserInfo,
+    access: AccessRequest,
+    method: &Method,
+) -> Option<Status> {
+    let AccessRequest::Resource { group, version, resource, subresource, namespace, name, .. } = access else {
+        return None;
+    };
+    if !matches!(*method, Method::PUT | Method::PATCH) {
+        return None;
+    }
+    let verb = "create".to_owned();
+    let create = AccessRequest::Resource { verb, group, version, resource, subresource, namespace, name };
+    match authorizer.authorize(user, &create).await {
+        Decision::Allow { .. } => None,
+        Decision::Deny { reason } => Some(forbidden::denied(user, &create, &reason)),
     }
 }
 
@@ -161,7 +185,11 @@ fn authenticate(call: &Call, peer: Peer) -> Result<UserInfo, Status> {
         Peer::Anybody(certificate) => certificate,
     };
     let shown = Credentials { authorization, certificate: certificate.as_ref() };
-    call.shared.authenticator.authenticate(shown).map_err(|_| Status::unauthorized())
+    match call.shared.authenticator.authenticate(shown) {
+        Ok(user) => Ok(user),
+        Err(Refused::Anonymous) => Ok(rdd_auth::authenticate::anonymous()),
+        Err(Refused::Invalid) => Err(Status::unauthorized()),
+    }
 }
 
 fn access(route: &Route, verb: &str, query: &Query) -> AccessRequest {
@@ -174,42 +202,19 @@ fn access(route: &Route, verb: &str, query: &Query) -> AccessRequest {
             resource: path.resource.clone(),
             subresource: path.subresource.clone(),
             namespace: path.namespace.clone(),
-            name: name(path, query),
+            name: name(path, verb, query),
         },
     }
 }
 
-/// A list or watch of one name counts as access to that name.
-fn name(path: &ResourcePath, query: &Query) -> String {
-    if !path.name.is_empty() {
+/// A list, a watch or a deletecollection of one name counts as access to that name.
+fn name(path: &ResourcePath, verb: &str, query: &Query) -> String {
+    if !path.name.is_empty() || !matches!(verb, "list" | "watch" | "deletecollection") {
         return path.name.clone();
     }
-    let selector = query.get("fieldSelector").unwrap_or_default();
-    let terms = selector.split(',').filter_map(|term| term.strip_prefix("metadata.name="));
-    terms.map(|name| name.trim_start_matches('=').to_owned()).next().unwrap_or_default()
-}
-
-fn denied(user: &UserInfo, access: &AccessRequest, reason: &str) -> Status {
-    let who = user.name.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
-    match access {
-        AccessRequest::Path { verb, path } => Status::new(
-            403,
-            Reason::FORBIDDEN,
-            format!("forbidden: User \"{who}\" cannot {verb} path \"{path}\"{reason}"),
-        ),
-        AccessRequest::Resource { verb, group, resource, subresource, namespace, name, .. } => {
-            let full = if subresource.is_empty() { resource.clone() } else { format!("{resource}/{subresource}") };
-            let place = if namespace.is_empty() {
-                "at the cluster scope".to_owned()
-            } else {
-                format!("in the namespace \"{namespace}\"")
-            };
-            let cause =
-                format!("User \"{who}\" cannot {verb} resource \"{full}\" in API group \"{group}\" {place}{reason}");
-            Status::forbidden(&GroupResource::new(group.clone(), resource.clone()), name, &cause)
-        }
-    }
+    // Read as the verbs read it: a selector that only looks like this one must not open other objects.
+    let selector = FieldSelector::parse(query.get("fieldSelector").unwrap_or_default()).unwrap_or_default();
+    selector.required("metadata.name").unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
@@ -219,6 +224,22 @@ mod tests {
     fn check(verb: &str, query: &str, expect: Option<u64>) {
         let millis = allowed(verb, &Query::parse(Some(query))).ok().map(|d| d.as_millis());
         assert_eq!(millis, expect.map(u128::from), "{verb} {query}");
+    }
+
+    fn check_name(verb: &str, query: &str, expect: &str) {
+        let path = ResourcePath { resource: "secrets".to_owned(), ..ResourcePath::default() };
+        assert_eq!(name(&path, verb, &Query::parse(Some(query))), expect, "{verb} {query}");
+    }
+
+    #[test]
+    fn a_selector_of_one_name_is_access_to_it() {
+        check_name("list", "fieldSelector=metadata.name%3Da", "a");
+        check_name("watch", "fieldSelector=type%3Dx%2Cmetadata.name%3D%3Da", "a");
+        check_name("create", "fieldSelector=metadata.name%3Da", "");
+        check_name("list", "fieldSelector=metadata.name!%3Da", "");
+        // One term, of all secrets whose type is not this.
+        check_name("list", "fieldSelector=type!%3Dx%5C%2Cmetadata.name%3Da", "");
+        check_name("list", "labelSelector=metadata.name%3Da", "");
     }
 
     #[test]

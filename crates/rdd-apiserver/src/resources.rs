@@ -177,6 +177,7 @@ async fn write(
     let sent = target.exchanged();
     let decoded = body::object(&call.headers, &bytes, &sent.kind.kind, &sent.version, form.version.message)?;
     options.decode_errors = decoded.problems;
+    options.may_not_create.clone_from(&call.may_not_create);
     let verbs = &call.shared.verbs;
     let written = match verb {
         "create" => verbs.create(&call.caller, target, decoded.value, &options).await?,
@@ -195,6 +196,7 @@ async fn patch(call: &Call, sent: Body, target: &Target, agreed: Agreed, form: &
         let kind = GroupKind { group: "meta.k8s.io".to_owned(), kind: "PatchOptions".to_owned() };
         return Err(Status::invalid(&kind, "", &[error]));
     }
+    options.may_not_create.clone_from(&call.may_not_create);
     let written = call.shared.verbs.patch(&call.caller, target, decoded.patch, &options).await?;
     wrote(call, &written, agreed, form).await
 }
@@ -302,5 +304,6 @@ fn write_options(query: &Query, options_kind: &str) -> Result<WriteOptions, Stat
         field_manager,
         field_validation: FieldValidation::parse(query.get("fieldValidation").unwrap_or_default(), options_kind)?,
         decode_errors: Vec::new(),
+        may_not_create: None,
     })
 }

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::health::Readiness;
+use crate::rbac;
 use crate::serve::{self, ServeError};
 use crate::service::InProcess;
 use crate::shared::Shared;
@@ -28,6 +29,7 @@ impl ApiServer {
     pub(crate) fn new(shared: Arc<Shared>, store: Store) -> Self {
         let tasks = TaskTracker::new();
         tasks.spawn(shared.verbs.clone().run_custom_kinds(shared.stop.clone().cancelled_owned()));
+        tasks.spawn(rbac::run_aggregation(shared.verbs.clone(), store.clone(), shared.stop.clone()));
         tasks.close();
         Self { shared, store, tasks }
     }

@@ -178,7 +178,7 @@ async fn duplicate_fields_of_a_patch_are_told() {
 #[tokio::test]
 async fn each_plugin_is_there_once() {
     let server = server().await;
-    assert_eq!(server.verbs().chain().names().collect::<Vec<_>>(), ["NamespaceLifecycle"]);
+    assert_eq!(server.verbs().chain().names().collect::<Vec<_>>(), ["NamespaceLifecycle", "RBACEscalation"]);
 }
 
 #[tokio::test]

@@ -154,6 +154,8 @@ pub struct WriteOptions {
     pub field_validation: FieldValidation,
     /// What the reader of the body found, as in `duplicate field "spec.a"`. Treated like unknown fields.
     pub decode_errors: Vec<String>,
+    /// The refusal of an update or a patch that finds nothing and would create, for callers who may only change.
+    pub may_not_create: Option<Status>,
 }
 
 /// Options of list. Texts are as in the query; the verbs check them.

@@ -110,6 +110,9 @@ impl Verbs {
                     && target.subresource.is_none()
                 {
                     check_nothing_expected(target, body)?;
+                    if let Some(status) = &options.may_not_create {
+                        return Err(status.clone());
+                    }
                     let mut body = body.clone();
                     object::metadata_mut(&mut body).remove("resourceVersion");
                     let target = Target { name: None, ..target.clone() };

@@ -88,12 +88,24 @@ pub(crate) async fn send(
     extra: &[(&str, &str)],
     body: impl Into<Body>,
 ) -> Answer {
+    send_as(server, UserInfo::system_masters("test"), method, uri, extra, body).await
+}
+
+/// Sends a request in process as a user.
+pub(crate) async fn send_as(
+    server: &ApiServer,
+    user: UserInfo,
+    method: &str,
+    uri: &str,
+    extra: &[(&str, &str)],
+    body: impl Into<Body>,
+) -> Answer {
     let mut request = Request::builder().method(method).uri(uri);
     for (name, value) in extra {
         request = request.header(*name, *value);
     }
     let request = request.body(body.into()).expect("a request");
-    let service = server.service(UserInfo::system_masters("test"));
+    let service = server.service(user);
     let response = service.oneshot(request).await.expect("infallible");
     let (parts, body) = response.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX).await.expect("a body").to_vec();

@@ -27,6 +27,8 @@ const CONTROLLERS: &str = "controllers to register";
 
 /// The fact that `/readyz` rests on besides the server's own.
 const FACT: &str = "controllers";
+/// The ClusterRoleBinding of the kubeconfig's second user.
+const USER_BINDING: &str = "rdd-user";
 /// How long everything but the VMs may take to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 
@@ -130,6 +132,8 @@ impl Plane {
             .store(store)
             .token(&tokens.admin, UserInfo::system_masters(kubeconfig::ADMIN))
             .token(&tokens.user, UserInfo { name: kubeconfig::USER.to_owned(), ..UserInfo::default() })
+            // In no group, and yet allowed everything until the owner of the instance says otherwise.
+            .grant(USER_BINDING, "cluster-admin", kubeconfig::USER)
             .version(VersionInfo::new(&options.git_version))
             .ready_when(FACT);
         let mut machines = None;
