@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use rdd_admission::UserInfo;
 use rustls::pki_types::CertificateDer;
@@ -41,13 +42,24 @@ pub enum Refused {
     Invalid,
 }
 
-/// Knows the users: a table of bearer tokens, and the rule for certificates.
+/// A user, and what the token that they showed is good for.
+pub type Authenticated = (UserInfo, Vec<String>);
+
+/// Knows bearer tokens of its own kind.
+pub trait TokenAuthenticator: Send + Sync + 'static {
+    /// Returns the user of a token that is good for one of these audiences, with those of them that it is good for.
+    fn authenticate(&self, token: &str, audiences: &[String]) -> Result<Authenticated, Refused>;
+}
+
+/// Knows the users: a table of bearer tokens, the rule for certificates, and who else knows tokens.
 ///
 /// Tokens are kept as digests, so that looking one up takes no time that tells anything about
 /// the tokens in the table.
 #[derive(Clone, Default)]
 pub struct Authenticator {
     tokens: HashMap<[u8; 32], UserInfo>,
+    audiences: Vec<String>,
+    others: Vec<Arc<dyn TokenAuthenticator>>,
 }
 
 impl Authenticator {
@@ -65,6 +77,39 @@ impl Authenticator {
         self
     }
 
+    /// Says what requests to this server are meant for: a token must be good for one of these audiences.
+    #[must_use]
+    pub fn with_audiences(mut self, audiences: Vec<String>) -> Self {
+        self.audiences = audiences;
+        self
+    }
+
+    /// Asks this one about tokens that are not in the table.
+    #[must_use]
+    pub fn with_other(mut self, other: Arc<dyn TokenAuthenticator>) -> Self {
+        self.others.push(other);
+        self
+    }
+
+    /// Returns the audiences of this server.
+    pub fn audiences(&self) -> &[String] {
+        &self.audiences
+    }
+
+    /// Returns the user of a token that is good for one of these audiences, as [`TokenAuthenticator::authenticate`].
+    pub fn token(&self, token: &str, audiences: &[String]) -> Result<Authenticated, Refused> {
+        if let Some(user) = self.tokens.get(&digest(token)) {
+            // A token of the table is good for this server, and nowhere else.
+            let good: Vec<String> = audiences.iter().filter(|a| self.audiences.contains(a)).cloned().collect();
+            if good.is_empty() && !audiences.is_empty() {
+                return Err(Refused::Invalid);
+            }
+            return Ok((authenticated(user.clone()), good));
+        }
+        let found = self.others.iter().find_map(|other| other.authenticate(token, audiences).ok());
+        found.map(|(user, good)| (authenticated(user), good)).ok_or(Refused::Invalid)
+    }
+
     /// Returns the user, always a member of [`AUTHENTICATED`].
     pub fn authenticate(&self, shown: Credentials<'_>) -> Result<UserInfo, Refused> {
         // A certificate comes first, as upstream: a stray Authorization header does not spoil it.
@@ -75,13 +120,13 @@ impl Authenticator {
             return Err(Refused::Anonymous);
         };
         let token = bearer(header).ok_or(Refused::Invalid)?;
-        self.tokens.get(&digest(token)).cloned().map(authenticated).ok_or(Refused::Invalid)
+        self.token(token, &self.audiences).map(|(user, _)| user)
     }
 }
 
 impl fmt::Debug for Authenticator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Authenticator").field("tokens", &self.tokens.len()).finish()
+        f.debug_struct("Authenticator").field("tokens", &self.tokens.len()).finish_non_exhaustive()
     }
 }
 

@@ -13,12 +13,15 @@ pub mod certificates;
 mod cryptography;
 pub mod rbac;
 mod rbac_authorizer;
+pub mod service_account_token;
+pub mod signing_key;
 pub mod tls;
 
 pub use access::AccessRequest;
-pub use authenticate::{Authenticator, Credentials, Refused};
+pub use authenticate::{Authenticated, Authenticator, Credentials, Refused, TokenAuthenticator};
 pub use authorize::{AllowAuthenticated, Authorizer, Decision, Rules};
 pub use certificates::{Authority, CertificateError, Serving};
 pub use cryptography::provider;
 pub use rbac_authorizer::{PolicySource, RbacAuthorizer};
 pub use rdd_admission::UserInfo;
+pub use signing_key::{SigningKey, SigningKeyError};

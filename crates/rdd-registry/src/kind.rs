@@ -203,6 +203,11 @@ impl Kind {
         self.verbs.contains(&verb)
     }
 
+    /// Returns whether there are objects of the kind. Reviews are answered and forgotten.
+    pub fn is_stored(&self) -> bool {
+        self.supports("get")
+    }
+
     /// Returns whether this is the core group's `resource`.
     pub fn is_core(&self, resource: &str) -> bool {
         self.group.is_empty() && self.resource == resource

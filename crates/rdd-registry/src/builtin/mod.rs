@@ -9,13 +9,16 @@ mod key_value;
 mod lease;
 mod namespace;
 mod rbac;
+mod reviews;
 mod role;
 mod role_binding;
 mod scale;
 mod secret;
 mod table;
+mod token_request;
 
 pub use custom_resource_definition::CLEANUP_FINALIZER;
 pub use namespace::KUBERNETES_FINALIZER;
 pub use scale::scale;
 pub use table::{kinds, object_meta};
+pub use token_request::token_request;

@@ -15,6 +15,7 @@ use crate::builtin::event::{CoreEventStrategy, EventStrategy};
 use crate::builtin::lease::LeaseStrategy;
 use crate::builtin::namespace::NamespaceStrategy;
 use crate::builtin::rbac;
+use crate::builtin::reviews;
 use crate::builtin::secret::SecretStrategy;
 use crate::column::Column;
 use crate::kind::{Kind, Manners, Scope, SelectableField, Storage};
@@ -45,7 +46,7 @@ pub fn kinds() -> Vec<Arc<Kind>> {
         rbac::cluster_roles(),
         rbac::cluster_role_bindings(),
     ];
-    kinds.into_iter().map(Arc::new).collect()
+    kinds.into_iter().chain(reviews::kinds()).map(Arc::new).collect()
 }
 
 fn namespaces() -> Kind {
@@ -134,7 +135,7 @@ fn service_accounts() -> Kind {
     let secrets = Column::computed("Secrets", "string", 0, "The secrets that may be mounted.", |o, _| {
         json!(count(o, &["secrets"]).to_string())
     });
-    Draft {
+    let mut kind = Draft {
         group: "",
         resource: "serviceaccounts",
         singular: "serviceaccount",
@@ -147,7 +148,9 @@ fn service_accounts() -> Kind {
         strategy: Arc::new(PlainStrategy),
         message: &protobuf::SERVICE_ACCOUNT,
     }
-    .finish()
+    .finish();
+    kind.subresources = vec![("token", vec!["create"])];
+    kind
 }
 
 const EVENT_MANNERS: Manners = Manners { create_on_update: true, ..UNCONDITIONAL };

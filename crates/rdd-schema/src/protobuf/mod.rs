@@ -6,6 +6,8 @@
 //! kinds that kubectl sends, were checked against captured bodies (see `captured.rs`).
 
 mod apiextensions;
+mod authentication;
+mod authorization;
 mod autoscaling;
 mod core;
 mod decode;
@@ -15,6 +17,10 @@ mod table;
 mod wire;
 
 pub use apiextensions::CUSTOM_RESOURCE_DEFINITION;
+pub use authentication::{SELF_SUBJECT_REVIEW, TOKEN_REQUEST, TOKEN_REVIEW};
+pub use authorization::{
+    LOCAL_SUBJECT_ACCESS_REVIEW, SELF_SUBJECT_ACCESS_REVIEW, SELF_SUBJECT_RULES_REVIEW, SUBJECT_ACCESS_REVIEW,
+};
 pub use autoscaling::SCALE;
 pub use core::{CONFIG_MAP, EVENT, EVENTS_EVENT, LEASE, NAMESPACE, SECRET, SERVICE_ACCOUNT};
 pub use decode::{Body, DecodeError, decode, decode_body, is_protobuf};
