@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rdd_admission::{Chain, Plugin};
 use rdd_api::time::{Clock, SystemClock};
 use rdd_api::{GroupVersionResource, Reason, Status};
-use rdd_auth::{Authenticator, Authorizer, RbacAuthorizer, UserInfo};
+use rdd_auth::{Authenticator, Authorizer, RbacAuthorizer, SigningKey, SigningKeyError, UserInfo};
 use rdd_registry::Registry;
 use rdd_store::{Location, OpenError, Options, Store};
 use rdd_verbs::{Caller, Verbs, WriteOptions};
@@ -19,6 +19,7 @@ use crate::metrics::Metrics;
 use crate::pieces::Printers;
 use crate::rbac::{self, Grant, PolicyCache, RbacEscalation};
 use crate::server::ApiServer;
+use crate::service_account_tokens::{ISSUER, ServiceAccountTokens};
 use crate::shared::Shared;
 use crate::version::VersionInfo;
 
@@ -28,6 +29,9 @@ pub enum StartError {
     /// The store in memory, made because none was given, does not open.
     #[error("open a store in memory")]
     Open(#[source] OpenError),
+    /// There is no key to sign the tokens of ServiceAccounts with.
+    #[error("make a key for the tokens of ServiceAccounts")]
+    Key(#[source] SigningKeyError),
     /// What is stored cannot be served.
     #[error("load what is stored")]
     Load(#[source] Status),
@@ -50,6 +54,7 @@ pub struct Builder {
     authenticator: Authenticator,
     authorizer: Option<Arc<dyn Authorizer>>,
     grants: Vec<Grant>,
+    service_account_key: Option<SigningKey>,
     definitions: Vec<Value>,
     namespaces: Vec<String>,
     readiness: Readiness,
@@ -66,6 +71,7 @@ impl Default for Builder {
             authenticator: Authenticator::new(),
             authorizer: None,
             grants: Vec::new(),
+            service_account_key: None,
             definitions: Vec::new(),
             namespaces: Vec::new(),
             readiness: Readiness::default(),
@@ -119,6 +125,13 @@ impl Builder {
     pub fn grant(mut self, binding: &str, cluster_role: &str, user: &str) -> Self {
         let text = str::to_owned;
         self.grants.push(Grant { binding: text(binding), role: text(cluster_role), user: text(user) });
+        self
+    }
+
+    /// Signs the tokens of ServiceAccounts with this key. Without one they are good until the server stops.
+    #[must_use]
+    pub fn service_account_key(mut self, key: SigningKey) -> Self {
+        self.service_account_key = Some(key);
         self
     }
 
@@ -191,9 +204,16 @@ impl Builder {
             let what = format!("definition {}", rdd_api::object::name(&definition));
             install_definition(&verbs, definition).await.map_err(|source| StartError::Install { what, source })?;
         }
+        let key = match self.service_account_key {
+            Some(key) => key,
+            None => SigningKey::make().map_err(StartError::Key)?,
+        };
+        let service_accounts = Arc::new(ServiceAccountTokens::new(key, verbs.clone()));
+        let authenticator = self.authenticator.with_audiences(vec![ISSUER.to_owned()]);
         let shared = Shared {
             verbs,
-            authenticator: self.authenticator,
+            authenticator: authenticator.with_other(service_accounts.clone()),
+            service_accounts,
             authorizer,
             version: self.version,
             readiness: self.readiness,

@@ -46,12 +46,14 @@ mod query;
 mod rbac;
 mod request_info;
 mod resources;
-mod review_kinds;
+mod review_spec;
 mod reviews;
 mod serve;
 mod server;
 mod service;
+mod service_account_tokens;
 mod shared;
+mod token_requests;
 mod version;
 mod watch_stream;
 

@@ -11,7 +11,7 @@ use crate::discovery::{aggregated, legacy};
 use crate::documents::Document;
 use crate::negotiate;
 use crate::openapi::gnostic;
-use crate::review_kinds::{REVIEWS, VERSION};
+use crate::service_account_tokens::ISSUER;
 use crate::{answer, health};
 
 /// Answers a path.
@@ -33,6 +33,11 @@ pub(crate) fn handle(call: &Call, path: &str) -> Result<Answer, Status> {
         ["apis", group] => legacy::group(call.shared.documents().kinds(), group).map(|v| json(call, &v)),
         ["apis", group, version] => {
             legacy::resource_list(call.shared.documents().kinds(), group, version).map(|v| json(call, &v))
+        }
+        [".well-known", "openid-configuration"] => Some(json(call, &openid_configuration())),
+        ["openid", "v1", "jwks"] => {
+            let keys = answer::json_text(&call.shared.service_accounts.key_set(), false);
+            Some(Answer::bytes(200, "application/jwk-set+json", keys))
         }
         ["openapi", "v2"] => Some(openapi_v2(call)?),
         ["openapi", "v3"] => {
@@ -57,6 +62,7 @@ fn json(call: &Call, value: &Value) -> Answer {
 
 fn root(call: &Call) -> Value {
     let mut paths: Vec<String> = [
+        "/.well-known/openid-configuration",
         "/api",
         "/apis",
         "/healthz",
@@ -66,6 +72,7 @@ fn root(call: &Call) -> Value {
         "/metrics",
         "/openapi/v2",
         "/openapi/v3",
+        "/openid/v1/jwks",
         "/readyz",
         "/readyz/ping",
         "/readyz/shutdown",
@@ -79,13 +86,18 @@ fn root(call: &Call) -> Value {
         paths.extend(group.versions.iter().map(|version| format!("{root}/{version}")));
         paths.push(root);
     }
-    for review in &REVIEWS {
-        paths.extend([format!("/apis/{}", review.group), format!("/apis/{}/{VERSION}", review.group)]);
-    }
     paths.extend(call.shared.readiness.checks().into_iter().map(|(name, _)| format!("/readyz/{name}")));
     paths.sort();
     paths.dedup();
     json!({"paths": paths})
+}
+
+/// Where those who are shown a ServiceAccount's token find out who signed it.
+fn openid_configuration() -> Value {
+    json!({
+        "issuer": ISSUER, "jwks_uri": format!("{ISSUER}/openid/v1/jwks"), "response_types_supported": ["id_token"],
+        "subject_types_supported": ["public"], "id_token_signing_alg_values_supported": ["ES256"],
+    })
 }
 
 fn health(call: &Call, endpoint: &str, one: Option<&str>) -> Option<Answer> {

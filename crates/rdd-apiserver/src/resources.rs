@@ -19,7 +19,7 @@ use crate::negotiate::{self, Agreed, Encoding, Transform};
 use crate::pieces::Pieces;
 use crate::query::Query;
 use crate::request_info::ResourcePath;
-use crate::{review_kinds, reviews, watch_stream};
+use crate::{reviews, token_requests, watch_stream};
 
 /// Up to about this many bytes YAML is printed where it is asked for, in well under 10 ms.
 const QUICK_YAML: usize = 64 * 1024;
@@ -33,10 +33,13 @@ pub(crate) async fn handle(call: &Call, sent: Body, path: &ResourcePath, verb: &
             call.method.as_str(),
         ));
     }
-    if let Some(review) = review_kinds::find(path) {
-        return reviews::handle(call, sent, verb, review).await;
-    }
     let target = target(call, path, verb)?;
+    if !target.kind.is_stored() {
+        return reviews::handle(call, sent, &target).await;
+    }
+    if target.subresource.as_deref() == Some("token") {
+        return token_requests::handle(call, sent, &target).await;
+    }
     let deprecated: Vec<String> = target.version()?.deprecated.iter().cloned().collect();
     let agreed = negotiate::agree(&call.headers, call.query.optional_flag("pretty"))?;
     let form = Form {

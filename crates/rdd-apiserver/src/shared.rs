@@ -11,12 +11,14 @@ use crate::health::Readiness;
 use crate::in_flight::InFlight;
 use crate::metrics::Metrics;
 use crate::pieces::Printers;
+use crate::service_account_tokens::ServiceAccountTokens;
 use crate::version::VersionInfo;
 
 /// What all requests share.
 pub(crate) struct Shared {
     pub(crate) verbs: Verbs,
     pub(crate) authenticator: Authenticator,
+    pub(crate) service_accounts: Arc<ServiceAccountTokens>,
     pub(crate) authorizer: Arc<dyn Authorizer>,
     pub(crate) version: VersionInfo,
     pub(crate) readiness: Readiness,

@@ -591,7 +591,7 @@ async fn questions_about_oneself_are_answered() {
     let may = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
     let spec = json!({"spec": {"resourceAttributes": {"verb": "list", "resource": "configmaps"}}});
     assert_eq!(json(&server, "POST", may, spec).await.expect(201).json()["status"]["allowed"], true);
-    assert_eq!(json(&server, "POST", may, json!({"spec": {}})).await.code, 400);
+    assert_eq!(json(&server, "POST", may, json!({"spec": {}})).await.code, 422);
     assert_eq!(get(&server, may).await.code, 405);
     let who = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
     let headers = [("impersonate-user", "bob"), ("impersonate-group", "builders")];

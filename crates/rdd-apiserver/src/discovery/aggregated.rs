@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 
 use super::resources;
 use crate::negotiate;
-use crate::review_kinds::{REVIEWS, Review, VERSION};
 
 /// A version of the form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,23 +53,11 @@ pub(crate) fn wanted(headers: &HeaderMap) -> Option<Form> {
 
 /// Returns the document of `/api` (`core`) or `/apis`.
 pub(crate) fn document(kinds: &Kinds, core: bool, form: Form) -> Value {
-    let mut items: Vec<Value> = kinds.groups().iter().filter(|g| g.name.is_empty() == core).map(group).collect();
-    if !core {
-        items.extend(REVIEWS.iter().map(review));
-    }
+    let items: Vec<Value> = kinds.groups().iter().filter(|g| g.name.is_empty() == core).map(group).collect();
     json!({
         "kind": "APIGroupDiscoveryList", "apiVersion": format!("apidiscovery.k8s.io/{}", form.version()),
         "metadata": {}, "items": items,
     })
-}
-
-fn review(review: &Review) -> Value {
-    let resource = json!({
-        "resource": review.resource, "singularResource": review.kind.to_lowercase(), "verbs": ["create"],
-        "scope": "Cluster", "responseKind": {"group": review.group, "version": VERSION, "kind": review.kind},
-    });
-    let version = json!({"version": VERSION, "freshness": "Current", "resources": [resource]});
-    json!({"metadata": {"name": review.group, "creationTimestamp": null}, "versions": [version]})
 }
 
 fn group(group: &Group) -> Value {

@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::resources;
-use crate::review_kinds::{REVIEWS, VERSION};
 
 /// `GET /api`.
 pub(crate) fn api_versions(host: &str) -> Value {
@@ -19,17 +18,14 @@ pub(crate) fn api_versions(host: &str) -> Value {
 /// `GET /apis`.
 pub(crate) fn group_list(kinds: &Kinds) -> Value {
     let named = kinds.groups().iter().filter(|g| !g.name.is_empty());
-    let reviews = REVIEWS.iter().map(|r| entry(r.group, &[VERSION.to_owned()]));
-    let groups: Vec<Value> = named.map(|g| entry(&g.name, &g.versions)).chain(reviews).collect();
+    let groups: Vec<Value> = named.map(|g| entry(&g.name, &g.versions)).collect();
     json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
 }
 
 /// `GET /apis/<group>`.
 pub(crate) fn group(kinds: &Kinds, name: &str) -> Option<Value> {
-    let mut entry = match kinds.group(name).filter(|g| !g.name.is_empty()) {
-        Some(group) => entry(&group.name, &group.versions),
-        None => REVIEWS.iter().find(|r| r.group == name).map(|r| entry(r.group, &[VERSION.to_owned()]))?,
-    };
+    let group = kinds.group(name).filter(|g| !g.name.is_empty())?;
+    let mut entry = entry(&group.name, &group.versions);
     entry["kind"] = json!("APIGroup");
     entry["apiVersion"] = json!("v1");
     Some(entry)
@@ -37,23 +33,17 @@ pub(crate) fn group(kinds: &Kinds, name: &str) -> Option<Value> {
 
 /// `GET /api/v1` and `GET /apis/<group>/<version>`.
 pub(crate) fn resource_list(kinds: &Kinds, group: &str, version: &str) -> Option<Value> {
-    if let Some(review) = REVIEWS.iter().find(|r| r.group == group && version == VERSION) {
-        let resource = json!({
-            "name": review.resource, "singularName": review.kind.to_lowercase(), "namespaced": false,
-            "kind": review.kind, "verbs": ["create"],
-        });
-        let group_version = format!("{group}/{version}");
-        let list = json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": [resource]});
-        return Some(list);
-    }
     let group = kinds.group(group).filter(|g| g.versions.iter().any(|v| v == version))?;
     let mut entries = Vec::new();
     for resource in resources::of(group, version) {
         let kind = resource.kind;
         let mut entry = json!({
             "name": kind.resource, "singularName": kind.singular, "namespaced": kind.is_namespaced(),
-            "kind": kind.kind, "verbs": resource.verbs, "storageVersionHash": storage_version_hash(kind),
+            "kind": kind.kind, "verbs": resource.verbs,
         });
+        if kind.is_stored() {
+            entry["storageVersionHash"] = json!(storage_version_hash(kind));
+        }
         if !kind.short_names.is_empty() {
             entry["shortNames"] = json!(kind.short_names);
         }

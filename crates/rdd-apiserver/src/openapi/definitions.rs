@@ -1,6 +1,6 @@
 //! The schemas of the served kinds, and what they are called.
 
-use rdd_registry::{Kind, Version};
+use rdd_registry::{Kind, Version, builtin};
 use serde_json::{Map, Value, json};
 
 use super::language::Language;
@@ -36,8 +36,16 @@ pub(super) fn list_name(kind: &Kind, version: &str) -> String {
     format!("{prefix}{}", kind.list_kind)
 }
 
-/// Adds the schemas of a kind and of its list.
+/// Adds the schemas of a kind, of its list, and of what its subresources take.
 pub(super) fn add(into: &mut Map<String, Value>, kind: &Kind, version: &Version, language: Language) {
+    add_own(into, kind, version, language);
+    if kind.subresources.iter().any(|(name, _)| *name == "token") {
+        let request = builtin::token_request();
+        add_own(into, request, request.storage_version(), language);
+    }
+}
+
+fn add_own(into: &mut Map<String, Value>, kind: &Kind, version: &Version, language: Language) {
     let own = name(kind, &version.name);
     let gvk = |name: &str| json!([{"group": kind.group, "version": version.name, "kind": name}]);
 
@@ -58,6 +66,10 @@ pub(super) fn add(into: &mut Map<String, Value>, kind: &Kind, version: &Version,
     }
     schema["x-kubernetes-group-version-kind"] = gvk(&kind.kind);
 
+    into.insert(own.clone(), schema);
+    if !kind.is_stored() {
+        return;
+    }
     let mut list = json!({
         "type": "object", "required": ["items"],
         "description": format!("{} is a list of {}", kind.list_kind, kind.kind),
@@ -72,5 +84,4 @@ pub(super) fn add(into: &mut Map<String, Value>, kind: &Kind, version: &Version,
     });
     meta::add_type(&mut list);
     into.insert(list_name(kind, &version.name), list);
-    into.insert(own, schema);
 }

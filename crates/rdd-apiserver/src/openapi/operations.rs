@@ -1,6 +1,6 @@
 //! The paths of a kind, and what can be done at each, in either language.
 
-use rdd_registry::{Kind, Version};
+use rdd_registry::{Kind, Version, builtin};
 use serde_json::{Map, Value, json};
 
 use super::language::Language;
@@ -203,13 +203,18 @@ impl Page<'_> {
 
     fn operation(&self, action: Action) -> Value {
         let (kind, language) = (self.kind, self.language);
-        let scale = self.subresource == "scale";
-        let gvk = if scale {
-            json!({"group": "autoscaling", "version": "v1", "kind": "Scale"})
-        } else {
-            json!({"group": kind.group, "version": self.version.name, "kind": kind.kind})
+        let of = |group: &str, version: &str, kind: &str| json!({"group": group, "version": version, "kind": kind});
+        let (gvk, object) = match self.subresource {
+            "scale" => (of("autoscaling", "v1", "Scale"), meta::name("Scale")),
+            "token" => {
+                let request = builtin::token_request();
+                (of(&request.group, "v1", &request.kind), definitions::name(request, "v1"))
+            }
+            _ => {
+                let version = &self.version.name;
+                (of(&kind.group, version, &kind.kind), definitions::name(kind, version))
+            }
         };
-        let object = if scale { meta::name("Scale") } else { definitions::name(kind, &self.version.name) };
         let answer = match action {
             Action::List => definitions::list_name(kind, &self.version.name),
             Action::Delete | Action::DeleteCollection => meta::name("Status"),

@@ -156,13 +156,18 @@ impl Live {
         Self { server, port, ca_pem: certificate.pem, dir, serving, shutdown }
     }
 
-    /// Returns a kubeconfig.
+    /// Returns a kubeconfig of `system-admin`.
     pub(crate) fn kubeconfig(&self) -> String {
+        self.kubeconfig_with(TOKEN)
+    }
+
+    /// Returns a kubeconfig with this token.
+    pub(crate) fn kubeconfig_with(&self, token: &str) -> String {
         let ca = base64::engine::general_purpose::STANDARD.encode(&self.ca_pem);
         format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: root\n\
              clusters:\n- name: root\n  cluster:\n    server: https://127.0.0.1:{}\n    certificate-authority-data: {ca}\n\
-             users:\n- name: admin\n  user:\n    token: {TOKEN}\n\
+             users:\n- name: admin\n  user:\n    token: {token}\n\
              contexts:\n- name: root\n  context: {{cluster: root, user: admin}}\n",
             self.port
         )
@@ -170,8 +175,13 @@ impl Live {
 
     /// Returns a kube client that talks TLS to the server.
     pub(crate) async fn client(&self) -> kube::Client {
+        self.client_with(TOKEN).await
+    }
+
+    /// Returns a kube client with this token.
+    pub(crate) async fn client_with(&self, token: &str) -> kube::Client {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let kubeconfig = kube::config::Kubeconfig::from_yaml(&self.kubeconfig()).expect("a kubeconfig");
+        let kubeconfig = kube::config::Kubeconfig::from_yaml(&self.kubeconfig_with(token)).expect("a kubeconfig");
         let config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await.expect("a config");
         kube::Client::try_from(config).expect("a client")
     }

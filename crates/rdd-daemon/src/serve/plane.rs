@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use rdd_apiserver::{ApiServer, ServeError, StartError, UserInfo, VersionInfo};
 use rdd_auth::certificates::{self, CertificateError, Serving};
 use rdd_auth::tls::{self, TlsError};
+use rdd_auth::{SigningKey, SigningKeyError};
 use rdd_host::instance::{Instance, Paths};
 use rdd_host::{files, net};
 use rdd_reconcile::{CancellationToken, Client, ClientError};
@@ -67,6 +68,9 @@ pub enum PlaneError {
         #[source]
         source: CertificateError,
     },
+    /// There is no key for the tokens of ServiceAccounts.
+    #[error("cannot make or read the key for the tokens of ServiceAccounts")]
+    SigningKey(#[source] SigningKeyError),
     /// The certificate cannot be served.
     #[error("cannot set up TLS")]
     Tls(#[source] TlsError),
@@ -125,11 +129,12 @@ impl Plane {
             tracing::warn!("port {port} is taken, using {bound}");
         }
         // Both wait for the disk.
-        let (serving, store) = tokio::join!(certificates(paths), open_store(paths));
-        let (serving, store) = (serving?, store?);
+        let (keys, store) = tokio::join!(keys(paths), open_store(paths));
+        let ((serving, service_account_key), store) = (keys?, store?);
         let tokens = Tokens::make();
         let mut builder = ApiServer::builder()
             .store(store)
+            .service_account_key(service_account_key)
             .token(&tokens.admin, UserInfo::system_masters(kubeconfig::ADMIN))
             .token(&tokens.user, UserInfo { name: kubeconfig::USER.to_owned(), ..UserInfo::default() })
             // In no group, and yet allowed everything until the owner of the instance says otherwise.
@@ -219,12 +224,15 @@ impl Plane {
     }
 }
 
-async fn certificates(paths: &Paths) -> Result<Serving, PlaneError> {
+/// Returns the serving certificate, and the key that signs the tokens of ServiceAccounts.
+async fn keys(paths: &Paths) -> Result<(Serving, SigningKey), PlaneError> {
     let path = paths.tls_dir.clone();
     let made = spawn_blocking(move || {
-        certificates::load_or_make(&path, SystemTime::now()).map_err(|source| PlaneError::Certificates { path, source })
+        let serving = certificates::load_or_make(&path, SystemTime::now())
+            .map_err(|source| PlaneError::Certificates { path: path.clone(), source })?;
+        Ok((serving, SigningKey::load_or_make(&path.join("sa.key")).map_err(PlaneError::SigningKey)?))
     });
-    made.await.map_err(|source| PlaneError::Part { part: "the making of certificates", source: Some(source) })?
+    made.await.map_err(|source| PlaneError::Part { part: "the making of keys", source: Some(source) })?
 }
 
 async fn open_store(paths: &Paths) -> Result<Store, PlaneError> {
