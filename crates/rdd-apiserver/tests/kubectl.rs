@@ -399,6 +399,149 @@ async fn scale(k: &Kubectl) {
     }
 }
 
+async fn roles(k: &Kubectl) {
+    let bob = ["--as", "bob"];
+    let asks = async |args: &[&str], expect: &str| {
+        let args = [bob.as_slice(), &["auth", "can-i"], args].concat();
+        let output = k.run(&args, None).await;
+        assert_eq!(String::from_utf8_lossy(&output.stdout).lines().next(), Some(expect), "{args:?} {output:?}");
+        assert_eq!(output.status.success(), expect == "yes", "{args:?}");
+    };
+    asks(&["list", "configmaps"], "no").await;
+    k.prints(
+        &["create", "role", "reader", "--verb=get,list", "--resource=configmaps"],
+        "role.rbac.authorization.k8s.io/reader created",
+    )
+    .await;
+    k.prints(
+        &["create", "rolebinding", "reads", "--role=reader", "--user=bob", "--serviceaccount=default:sa"],
+        "rolebinding.rbac.authorization.k8s.io/reads created",
+    )
+    .await;
+    asks(&["list", "configmaps"], "yes").await;
+    asks(&["list", "configmaps", "-n", "kube-system"], "no").await;
+    asks(&["delete", "configmaps"], "no").await;
+    asks(&["get", "/version"], "yes").await;
+    asks(&["get", "/metrics"], "no").await;
+    k.ok(&["--as", "bob", "get", "cm"]).await;
+    let denied = k.fails(&["--as", "bob", "get", "secrets"]).await;
+    assert_eq!(
+        denied.trim_end(),
+        "Error from server (Forbidden): secrets is forbidden: User \"bob\" cannot list resource \"secrets\" in API group \
+         \"\" in the namespace \"default\""
+    );
+    let text = k.ok(&["--as", "bob", "auth", "can-i", "--list"]).await;
+    let line = text.lines().find(|line| line.starts_with("configmaps ")).unwrap_or_default();
+    assert!(line.ends_with("[get list]"), "{text}");
+
+    let text = k.ok(&["get", "rolebindings", "-o", "wide"]).await;
+    assert_eq!(table(&text).0, ["NAME", "ROLE", "AGE", "USERS", "GROUPS", "SERVICEACCOUNTS"]);
+    assert_eq!(table(&text).1[0][..2], ["reads", "Role/reader"]);
+    let text = k.ok(&["get", "role"]).await;
+    assert_eq!(text.split_whitespace().take(3).collect::<Vec<_>>(), ["NAME", "CREATED", "AT"], "{text}");
+    let text = k.ok(&["describe", "role", "reader"]).await;
+    assert!(text.contains("[get list]"), "{text}");
+    let text = k.ok(&["describe", "clusterrolebinding", "system:basic-user"]).await;
+    assert!(text.contains("system:authenticated"), "{text}");
+    assert!(k.ok(&["explain", "role.rules"]).await.contains("verbs"));
+
+    k.prints(
+        &[
+            "create",
+            "clusterrole",
+            "watcher",
+            "--verb=get,list,watch",
+            "--resource=namespaces",
+            "--resource=configmaps",
+        ],
+        "clusterrole.rbac.authorization.k8s.io/watcher created",
+    )
+    .await;
+    k.prints(
+        &["create", "clusterrole", "sum", "--aggregation-rule=sum=yes"],
+        "clusterrole.rbac.authorization.k8s.io/sum created",
+    )
+    .await;
+    k.ok(&["label", "clusterrole", "watcher", "sum=yes"]).await;
+    k.prints(
+        &["create", "clusterrolebinding", "all", "--clusterrole=watcher", "--user=bob"],
+        "clusterrolebinding.rbac.authorization.k8s.io/all created",
+    )
+    .await;
+    asks(&["watch", "configmaps", "-n", "kube-system"], "yes").await;
+    let path = "jsonpath={.rules[*].resources}";
+    support::eventually("sum gathers its rules", || async {
+        let seen = k.ok(&["get", "clusterrole", "sum", "-o", path]).await;
+        if seen.contains("namespaces") { Ok(()) } else { Err(seen) }
+    })
+    .await;
+
+    let refused = k.fails(&["--as", "bob", "create", "role", "r", "--verb=get", "--resource=secrets"]).await;
+    assert!(refused.contains("cannot create resource \"roles\""), "{refused}");
+    k.ok(&["create", "role", "maker", "--verb=create", "--resource=roles.rbac.authorization.k8s.io"]).await;
+    k.ok(&["create", "rolebinding", "maker", "--role=maker", "--user=bob"]).await;
+    let refused = k.fails(&["--as", "bob", "create", "role", "r", "--verb=get", "--resource=secrets"]).await;
+    assert!(refused.contains("is attempting to grant RBAC permissions not currently held:"), "{refused}");
+    assert!(refused.contains(r#"{APIGroups:[""], Resources:["secrets"], Verbs:["get"]}"#), "{refused}");
+    k.ok(&["--as", "bob", "create", "role", "r", "--verb=get", "--resource=configmaps"]).await;
+}
+
+async fn reconciled_roles(k: &Kubectl) {
+    let role = |verbs: &str| {
+        format!(
+            "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {{name: r, namespace: default}}\n\
+             rules:\n- {{apiGroups: [\"\"], resources: [configmaps], verbs: [{verbs}]}}\n"
+        )
+    };
+    let binding = |role: &str| {
+        format!(
+            "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {{name: b, namespace: default}}\n\
+             roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: {role}}}\nsubjects:\n\
+             - {{apiGroup: rbac.authorization.k8s.io, kind: User, name: bob}}\n"
+        )
+    };
+    let reconcile = async |text: String| k.ok_with(&["auth", "reconcile", "-f", "-"], Some(&text)).await;
+    let text = reconcile(role("get") + &binding("r")).await;
+    assert!(text.contains("role.rbac.authorization.k8s.io/r reconciled"), "{text}");
+    k.prints(&["--as", "bob", "auth", "can-i", "get", "configmaps"], "yes").await;
+    reconcile(role("list")).await;
+    for verb in ["get", "list"] {
+        k.prints(&["--as", "bob", "auth", "can-i", verb, "configmaps"], "yes").await;
+    }
+    // Another role needs another binding, which kubectl makes in place of the first.
+    let text = reconcile(binding("other")).await;
+    assert!(text.contains("rolebinding.rbac.authorization.k8s.io/b reconciled"), "{text}");
+    k.prints(&["get", "rolebinding", "b", "-o", "jsonpath={.roleRef.name}"], "other").await;
+    k.applies(&role("watch"), "role.rbac.authorization.k8s.io/r configured").await;
+    k.prints(&["get", "role", "r", "-o", "jsonpath={.rules[*].verbs[*]}"], "watch").await;
+    let output = k.run(&["apply", "-f", "-"], Some(&binding("r"))).await;
+    assert!(String::from_utf8_lossy(&output.stderr).contains("cannot change roleRef"), "{output:?}");
+}
+
+async fn tokens(k: &Kubectl) {
+    if k.old {
+        // `create token` came with 1.24.
+        return;
+    }
+    k.prints(&["create", "serviceaccount", "sa"], "serviceaccount/sa created").await;
+    k.ok(&["create", "rolebinding", "sa", "--clusterrole=view", "--serviceaccount=default:sa"]).await;
+    let token = k.ok(&["create", "token", "sa", "--duration=20m", "--audience=https://kubernetes.default.svc"]).await;
+    let kubeconfig = k.live.path().join("sa-kubeconfig");
+    std::fs::write(&kubeconfig, k.live.kubeconfig_with(token.trim())).expect("a kubeconfig");
+    let file = kubeconfig.to_str().expect("UTF-8");
+    k.ok(&["--kubeconfig", file, "get", "configmaps"]).await;
+    let denied = k.fails(&["--kubeconfig", file, "create", "configmap", "c"]).await;
+    assert!(denied.contains("User \"system:serviceaccount:default:sa\" cannot create resource"), "{denied}");
+    let me = k.ok(&["--kubeconfig", file, "auth", "whoami"]).await;
+    assert!(me.contains("system:serviceaccounts:default") && me.contains("JTI="), "{me}");
+    assert!(k.ok(&["explain", "selfsubjectreview"]).await.contains("SelfSubjectReview"));
+    let short = k.fails(&["create", "token", "sa", "--duration=1m"]).await;
+    assert!(short.contains("may not specify a duration less than 10 minutes"), "{short}");
+    k.ok(&["delete", "serviceaccount", "sa"]).await;
+    let refused = k.fails(&["--kubeconfig", file, "get", "configmaps"]).await;
+    assert!(refused.contains("You must be logged in to the server"), "{refused}");
+}
+
 fn on_path() -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|dir| dir.join("kubectl")).find(|file| file.is_file())
@@ -440,5 +583,8 @@ scenarios!(
     waits,
     discovery,
     custom_kinds,
-    scale
+    scale,
+    roles,
+    reconciled_roles,
+    tokens,
 );
