@@ -191,9 +191,17 @@ impl Builder {
         let plugins = std::iter::once(escalation).chain(self.plugins).collect();
         let verbs = Verbs::new(store.clone(), registry, Chain::new(plugins), self.clock);
         let bootstrap = async {
-            let what = || "the roles and bindings that are always there".to_owned();
-            let made = rbac::reconcile(&verbs, &self.grants).await;
-            made.map_err(|source| StartError::Install { what: what(), source })
+            match rbac::reconcile(&verbs, &self.grants).await {
+                // A full disk must not keep a server from starting: it can still be read, and made room.
+                Err(status) if status.is(&Reason::SERVICE_UNAVAILABLE) => {
+                    tracing::warn!(%status, "the roles that are always there are not up to date");
+                    Ok(())
+                }
+                made => made.map_err(|source| {
+                    let what = "the roles and bindings that are always there".to_owned();
+                    StartError::Install { what, source }
+                }),
+            }
         };
         tokio::try_join!(async { verbs.start().await.map_err(StartError::Load) }, bootstrap)?;
         for name in &self.namespaces {

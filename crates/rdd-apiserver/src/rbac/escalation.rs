@@ -44,8 +44,9 @@ impl Plugin for RbacEscalation {
 
 impl RbacEscalation {
     async fn check_role(&self, request: &Attributes, object: &Value) -> Result<(), Status> {
-        let resource = &request.resource.resource;
-        if self.may(request, "escalate", resource, &request.name).await {
+        // As with every create, its name is not what the request is about.
+        let name = if request.operation == Operation::Create { "" } else { &request.name };
+        if self.may(request, "escalate", &request.resource.resource, name).await {
             return Ok(());
         }
         let rules: Vec<PolicyRule> = serde_json::from_value(object["rules"].clone()).unwrap_or_default();
