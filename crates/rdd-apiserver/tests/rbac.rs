@@ -260,6 +260,11 @@ async fn bootstrap_roles_are_completed_at_a_start_and_otherwise_left_alone() {
         json!({"rules": [], "metadata": {"annotations": {"rbac.authorization.kubernetes.io/autoupdate": "false"}}});
     json(&server, "PATCH", &basic, off).await.expect(200);
     assert_eq!(get(&server, "eve", "/version").await.code, 200, "discovery still says so");
+    let monitoring = format!("{RBAC}/clusterrolebindings/system:monitoring");
+    send(&server, "DELETE", &monitoring, &[], "").await.expect(200);
+    let other = json!({"metadata": {"name": "system:monitoring"}, "subjects": [{"kind": "User", "name": "eve"}],
+        "roleRef": {"kind": "ClusterRole", "name": "cluster-admin"}});
+    make(&server, &format!("{RBAC}/clusterrolebindings"), other).await;
     server.shutdown().await;
 
     let server = start().await;
@@ -268,6 +273,9 @@ async fn bootstrap_roles_are_completed_at_a_start_and_otherwise_left_alone() {
     assert_eq!(viewer["metadata"]["labels"]["mine"], "1");
     let basic = support::get(&server, &basic).await.expect(200).json();
     assert!(basic["rules"].as_array().is_none_or(Vec::is_empty), "{basic}");
+    let monitoring = support::get(&server, &monitoring).await.expect(200).json();
+    let names = (&monitoring["roleRef"]["name"], &monitoring["subjects"][0]["name"]);
+    assert_eq!(names, (&json!("system:monitoring"), &json!("system:monitoring")), "nobody becomes an administrator");
     let revision = server.verbs().revision();
     server.shutdown().await;
     let server = start().await;

@@ -167,13 +167,8 @@ async fn a_token_may_be_bound_to_a_secret() {
 }
 
 #[tokio::test]
-async fn a_token_opens_what_its_account_may_until_the_server_forgets_the_key() {
-    let key = || {
-        let dir = tempfile::tempdir().expect("a directory");
-        (rdd_auth::SigningKey::load_or_make(&dir.path().join("sa.key")).expect("a key"), dir)
-    };
-    let (first, _dir) = key();
-    let live = Live::serve(support::builder().service_account_key(first).start().await.expect("starts")).await;
+async fn a_token_opens_what_its_account_may() {
+    let live = Live::start().await;
     let server = &live.server;
     json(server, "POST", ACCOUNTS, json!({"metadata": {"name": "sa"}})).await.expect(201);
     allow(server, "view", json!({"kind": "ServiceAccount", "name": "sa"})).await;
@@ -190,6 +185,27 @@ async fn a_token_opens_what_its_account_may_until_the_server_forgets_the_key() {
     let refused = maps("default").list(&Default::default()).await.expect_err("the account is gone");
     assert!(matches!(&refused, kube::Error::Api(s) if s.code == 401), "{refused:?}");
     live.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_outlives_the_server_as_its_key_does() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let start = async |key: &str| {
+        let location = rdd_store::Location::File(dir.path().join("db"));
+        let store = rdd_store::Store::open(location, rdd_store::Options::default()).expect("a store");
+        let key = rdd_auth::SigningKey::load_or_make(&dir.path().join(key)).expect("a key");
+        ApiServer::builder().store(store).service_account_key(key).start().await.expect("starts")
+    };
+    let server = start("sa.key").await;
+    json(&server, "POST", ACCOUNTS, json!({"metadata": {"name": "sa"}})).await.expect(201);
+    let made = token(&server, "sa", json!({})).await.expect(201).json();
+    let text = made["status"]["token"].as_str().expect("a token");
+    server.shutdown().await;
+    for (key, good) in [("sa.key", json!(true)), ("other.key", Value::Null)] {
+        let server = start(key).await;
+        assert_eq!(review(&server, text, &[]).await["authenticated"], good, "{key}");
+        server.shutdown().await;
+    }
 }
 
 #[tokio::test]

@@ -75,7 +75,10 @@ pub(super) fn aggregated(role: &Value, all: &[&Value]) -> Option<Vec<Value>> {
     let selectors = role.pointer("/aggregationRule/clusterRoleSelectors")?.as_array()?;
     let selectors: Vec<LabelSelector> = selectors.iter().filter_map(|s| LabelSelector::from_json(s).ok()).collect();
     let mut rules: Vec<Value> = Vec::new();
-    for other in all.iter().filter(|other| object::name(other) != object::name(role)) {
+    let mut others: Vec<&&Value> = all.iter().filter(|other| object::name(other) != object::name(role)).collect();
+    // Whoever gathers the same finds the same, in the same order.
+    others.sort_by_key(|other| object::name(other));
+    for other in others {
         let labels = other.pointer("/metadata/labels").and_then(Value::as_object);
         if selectors.iter().any(|selector| selector.matches(labels)) {
             for rule in other["rules"].as_array().into_iter().flatten() {

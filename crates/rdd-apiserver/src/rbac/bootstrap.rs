@@ -5,7 +5,7 @@
 
 use rdd_api::{GroupVersionResource, Reason, Status, object};
 use rdd_auth::rbac::{GROUP, PolicyRule, uncovered};
-use rdd_verbs::{Caller, Target, Verbs, WriteOptions};
+use rdd_verbs::{Caller, DeleteOptions, Target, Verbs, WriteOptions};
 use serde_json::{Value, json};
 
 use super::aggregation::aggregated;
@@ -54,6 +54,12 @@ async fn one(verbs: &Verbs, target: &Target, wanted: Value, add: fn(&mut Value, 
     };
     if object::annotation(&stored, AUTOUPDATE) == Some("false") {
         return Ok(());
+    }
+    if stored.get("roleRef") != wanted.get("roleRef") {
+        // A binding keeps its role for life. Ours must not give our subjects the role that somebody else chose.
+        let options = DeleteOptions { uid: Some(object::uid(&stored).to_owned()), ..DeleteOptions::background() };
+        verbs.delete(&caller, &named, &options).await?;
+        return verbs.create(&caller, target, wanted, &WriteOptions::default()).await.map(drop);
     }
     let mut next = stored.value().as_ref().clone();
     for part in ["labels", "annotations"] {
@@ -154,6 +160,11 @@ mod tests {
             role["rules"].as_array().expect("rules").len()
         };
         assert_eq!((count("view"), count("edit"), count("admin")), (4, 9, 11));
+        let all: Vec<&Value> = roles.iter().collect();
+        for role in &roles {
+            let found = aggregated(role, &all).map(|rules| json!(rules));
+            assert!(found.is_none_or(|rules| rules == role["rules"]), "{role} would be written a second time");
+        }
         for binding in &bindings {
             assert!(roles.iter().any(|role| role["metadata"]["name"] == binding["roleRef"]["name"]), "{binding}");
         }
