@@ -148,6 +148,22 @@ fn ctl_starts_what_it_needs_and_hands_on_its_code() {
 }
 
 #[test]
+fn both_users_may_do_everything_and_the_key_of_tokens_stays() {
+    let sealed = Sealed::new();
+    assert_eq!(sealed.run(&["svc", "start"]).code, 0);
+    for context in ["root", "user"] {
+        let ran = sealed.run(&["ctl", "--context", context, "auth", "can-i", "*", "*"]);
+        assert_eq!((ran.code, ran.stdout.as_str()), (0, "yes\n"), "{context} {ran:?}");
+    }
+    let path = sealed.instance().paths().tls_dir.join("sa.key");
+    let key = fs::read(&path).expect("read");
+    assert_eq!(sealed.run(&["svc", "stop"]).code, 0);
+    assert_eq!(sealed.run(&["svc", "start"]).code, 0);
+    assert!(key == fs::read(&path).expect("read"), "tokens must outlive the service");
+    check(&sealed.run(&["svc", "delete"]), 0, "");
+}
+
+#[test]
 fn configs_at_once_are_all_the_same() {
     let sealed = Sealed::new();
     let asked: Vec<_> = (0..4)
