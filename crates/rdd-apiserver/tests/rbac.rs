@@ -138,6 +138,36 @@ async fn an_update_that_creates_needs_both_verbs() {
 }
 
 #[tokio::test]
+async fn an_apply_that_creates_needs_both_verbs() {
+    let server = server().await;
+    let maps = "/api/v1/namespaces/default/configmaps";
+    role(&server, "patcher", json!([rule(&["patch"], "", &["configmaps"])])).await;
+    bind(&server, "patches", "Role", "patcher", "bob").await;
+    let apply = async |data: &str| {
+        let uri = format!("{maps}/a?fieldManager=bob");
+        let text = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"k": data}}).to_string();
+        send_as(&server, user("bob"), "PATCH", &uri, &[("content-type", "application/apply-patch+yaml")], text).await
+    };
+    refused(
+        apply("1").await,
+        "configmaps \"a\" is forbidden: User \"bob\" cannot create resource \"configmaps\" in API group \"\" in the \
+         namespace \"default\"",
+    );
+    make(&server, maps, json!({"metadata": {"name": "a"}})).await;
+    apply("1").await.expect(200);
+    // Nor is it a way to more rights than one's own.
+    role(&server, "writer", json!([rule(&["patch", "create"], "rbac.authorization.k8s.io", &["roles"])])).await;
+    bind(&server, "writes", "Role", "writer", "bob").await;
+    let more = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "rules": [rule(&["get"], "", &["secrets"])],
+    });
+    let uri = format!("{RBAC}/namespaces/default/roles/more?fieldManager=bob");
+    let media = [("content-type", "application/apply-patch+yaml")];
+    let answer = send_as(&server, user("bob"), "PATCH", &uri, &media, more.to_string()).await.expect(403);
+    assert!(answer.text().contains("is attempting to grant RBAC permissions not currently held"), "{}", answer.text());
+}
+
+#[tokio::test]
 async fn nobody_grants_what_they_do_not_have() {
     let server = server().await;
     let (roles, bindings) =

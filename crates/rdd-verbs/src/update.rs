@@ -158,6 +158,9 @@ impl Verbs {
     ) -> Result<Written, Status> {
         check_uid_of_nothing(target, config)?;
         check_nothing_expected(target, config)?;
+        if let Some(status) = &options.may_not_create {
+            return Err(status.clone());
+        }
         let (mut body, managed) = Owner::new(target, caller, options, self.now()).apply(None, config, force)?;
         check_identity(target, &mut body)?;
         object::metadata_mut(&mut body).remove("resourceVersion");

@@ -1,9 +1,9 @@
-// The official JavaScript client against a server: node client.mjs KUBECONFIG CLIENT-MODULE.
+// The official JavaScript client against a server: node client.mjs KUBECONFIG BOBS-KUBECONFIG CLIENT-MODULE.
 
 import assert from 'node:assert/strict';
 import { pathToFileURL } from 'node:url';
 
-const [kubeconfig, module] = process.argv.slice(2);
+const [kubeconfig, bobs, module] = process.argv.slice(2);
 const k8s = await import(pathToFileURL(module));
 
 const config = new k8s.KubeConfig();
@@ -83,6 +83,26 @@ async function apply() {
   assert.deepEqual(forced.metadata.managedFields.map((entry) => entry.manager), ['two']);
 }
 
+async function roles() {
+  const own = new k8s.KubeConfig();
+  own.loadFromFile(bobs);
+  const bob = own.makeApiClient(k8s.CoreV1Api);
+  const status = await refused(403, 'Forbidden', bob.listNamespacedConfigMap({ namespace }));
+  assert.match(status.message, /User "bob" cannot list resource "configmaps"/);
+  const rbac = config.makeApiClient(k8s.RbacAuthorizationV1Api);
+  await rbac.createNamespacedRole({ namespace, body: { metadata: { name: 'reader' }, rules: [{ apiGroups: [''], resources: ['configmaps'], verbs: ['get', 'list'] }] } });
+  await rbac.createNamespacedRoleBinding({
+    namespace,
+    body: {
+      metadata: { name: 'bob' },
+      subjects: [{ kind: 'User', name: 'bob', apiGroup: 'rbac.authorization.k8s.io' }],
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: 'reader' },
+    },
+  });
+  assert.equal((await bob.readNamespacedConfigMap({ name: 'a', namespace })).metadata.name, 'a');
+  await refused(403, 'Forbidden', bob.deleteNamespacedConfigMap({ name: 'a', namespace }));
+}
+
 async function watches() {
   const start = (await core.listNamespacedConfigMap({ namespace })).metadata.resourceVersion;
   await core.createNamespacedConfigMap({ namespace, body: map('seen') });
@@ -124,7 +144,7 @@ async function deletes() {
   await extensions.deleteCustomResourceDefinition({ name: 'boats.javascript.example.com' });
 }
 
-for (const part of [coreKinds, definitions, apply, watches, informs, deletes]) {
+for (const part of [coreKinds, definitions, apply, roles, watches, informs, deletes]) {
   await part();
   console.log('ok', part.name);
 }

@@ -1,4 +1,4 @@
-"""The official Python client against a server: python3 client.py KUBECONFIG."""
+"""The official Python client against a server: python3 client.py KUBECONFIG BOBS-KUBECONFIG."""
 
 import json
 import sys
@@ -110,6 +110,25 @@ def definitions():
     assert [item.metadata.name for item in boats.get(namespace=NAMESPACE).items] == ["argo"]
 
 
+def roles():
+    bob = client.CoreV1Api(config.new_client_from_config(sys.argv[2]))
+    status = refused(403, "Forbidden", bob.list_namespaced_config_map, NAMESPACE)
+    assert 'User "bob" cannot list resource "configmaps"' in status["message"], status
+    rbac = client.RbacAuthorizationV1Api(api)
+    rbac.create_namespaced_role(NAMESPACE, client.V1Role(
+        metadata=client.V1ObjectMeta(name="reader"),
+        rules=[client.V1PolicyRule(api_groups=[""], resources=["configmaps"], verbs=["get", "list"])]))
+    rbac.create_namespaced_role_binding(NAMESPACE, {
+        "metadata": {"name": "bob"}, "subjects": [{"kind": "User", "name": "bob"}],
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "reader"}})
+    assert bob.read_namespaced_config_map("a", NAMESPACE).metadata.name == "a"
+    refused(403, "Forbidden", bob.delete_namespaced_config_map, "a", NAMESPACE)
+    refused(403, "Forbidden", bob.list_namespaced_config_map, "default")
+    review = client.AuthorizationV1Api(api).create_subject_access_review({"spec": {"user": "bob", "resourceAttributes": {
+        "namespace": NAMESPACE, "verb": "get", "resource": "configmaps"}}})
+    assert review.status.allowed
+
+
 def watches():
     start = core.list_namespaced_config_map(NAMESPACE).metadata.resource_version
     # The watch sees what happens after it was taken note of, also before it begins.
@@ -140,6 +159,6 @@ def deletes():
     extensions.delete_custom_resource_definition("boats.python.example.com")
 
 
-for part in [core_kinds, pages, apply, definitions, watches, deletes]:
+for part in [core_kinds, pages, apply, definitions, roles, watches, deletes]:
     part()
     print("ok", part.__name__, flush=True)
