@@ -2,7 +2,8 @@
 //!
 //! An embedder builds an [`ApiServer`] over a store and hands it listeners, or takes a service
 //! that needs no port. Behind the face, `rdd-verbs` gives requests their meaning; this crate only
-//! routes, negotiates, encodes and streams. It knows no kind beyond what the registry tells.
+//! routes, negotiates, encodes and streams. It knows no kind beyond what the registry tells, but
+//! for those that say who may do what: roles and bindings, reviews, and the tokens of ServiceAccounts.
 //!
 //! # Guarantees
 //!

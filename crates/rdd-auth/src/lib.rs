@@ -3,8 +3,9 @@
 //!
 //! The HTTP face (`rdd-apiserver`) asks [`Authenticator`] who a request is from and an
 //! [`Authorizer`] whether it may go on; the embedder makes the serving certificate with
-//! [`certificates`]. Nothing here knows HTTP, the store, or which users an instance has: tokens
-//! and users are handed in.
+//! [`certificates`]. [`rbac`] is what roles and bindings mean, and
+//! [`service_account_token`] what ServiceAccounts show. Nothing here knows HTTP, the store, or which users an instance
+//! has: tokens, users, roles and bindings are handed in.
 
 mod access;
 pub mod authenticate;
