@@ -95,6 +95,10 @@ pub(super) async fn run(args: &CreateArgs, context: &Context) -> anyhow::Result<
     }
     let vm = match created {
         Ok(vm) => vm,
+        // Somebody was quicker, or an interrupted create has come through after all.
+        Err(error) if error.downcast_ref().is_some_and(|r: &Refusal| r.code == 409) => {
+            return Err(vms.look_up(&args.name).await?.map_or(error, |there| taken(&there).into()));
+        }
         // What is not the caller's mistake is not put right in the template.
         Err(error) if source.is_some() && error.downcast_ref().is_some_and(|r: &Refusal| r.code < 500) => {
             let hint =
