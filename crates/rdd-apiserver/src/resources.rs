@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use http::Method;
-use rdd_api::{FieldError, GroupKind, GroupResource, Status};
+use rdd_api::{FieldError, GroupKind, GroupResource, Status, object};
 use rdd_verbs::{
     Deleted, FieldValidation, List, ListOptions, Object, Patch, Target, WatchOptions, WriteOptions, Written,
 };
@@ -208,6 +208,10 @@ async fn delete(call: &Call, sent: Body, target: &Target, agreed: Agreed, form: 
     let bytes = body::read(sent).await?;
     let options = body::delete_options(&call.headers, &bytes, &call.query)?;
     match call.shared.verbs.delete(&call.caller, target, &options).await? {
+        // Who still uses the deprecated option is told by the code that the object waits for something.
+        Deleted::Object(object) if options.orphan_dependents == Some(false) && object::is_terminating(&object) => {
+            one(call, 202, &object, agreed, form).await
+        }
         Deleted::Object(object) => one(call, 200, &object, agreed, form).await,
         Deleted::Gone { name, uid } => {
             let status = Status::deleted(&target.kind.group_resource(), &name, &uid);

@@ -145,6 +145,32 @@ async fn delete_options_of_the_wrong_type_delete_nothing() {
 }
 
 #[tokio::test]
+async fn a_deletion_that_waits_answers_with_the_object() {
+    let server = server().await;
+    for (options, code, finalizer) in [
+        (json!({"propagationPolicy": "Foreground"}), 200, "foregroundDeletion"),
+        (json!({"propagationPolicy": "Orphan"}), 200, "orphan"),
+        (json!({"propagationPolicy": "Background"}), 200, "example.com/f"),
+        (json!({"orphanDependents": false}), 202, "example.com/f"),
+    ] {
+        let body = json!({"metadata": {"name": "a", "finalizers": ["example.com/f"]}});
+        json(&server, "POST", CONFIGMAPS, body).await.expect(201);
+        let one = format!("{CONFIGMAPS}/a");
+        let deleted = json(&server, "DELETE", &one, options).await.expect(code).json();
+        assert_eq!(
+            (&deleted["kind"], deleted["metadata"]["deletionTimestamp"].is_string()),
+            (&json!("ConfigMap"), true)
+        );
+        let finalizers = deleted["metadata"]["finalizers"].as_array().expect("finalizers");
+        assert_eq!(finalizers.last(), Some(&json!(finalizer)));
+        let patch = json!({"metadata": {"finalizers": null}}).to_string();
+        let merge = [("content-type", "application/merge-patch+json")];
+        send(&server, "PATCH", &one, &merge, patch).await.expect(200);
+        get(&server, &one).await.expect(404);
+    }
+}
+
+#[tokio::test]
 async fn duplicate_fields_of_a_patch_are_told() {
     let server = server().await;
     make_configmap(&server, "a").await;

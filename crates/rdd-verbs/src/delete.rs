@@ -1,4 +1,6 @@
 //! Delete: at once, or by marking the object and waiting for its finalizers.
+//!
+//! What becomes of dependents is for the garbage collector; a deletion only leaves it the finalizer that says so.
 
 use std::sync::Arc;
 
@@ -7,7 +9,8 @@ use rdd_admission::{Attributes, Operation};
 use rdd_api::object::{self, metadata_mut};
 use rdd_api::time::format_time;
 use rdd_api::{FieldError, GroupResource, Reason, Status};
-use rdd_store::{Entry, Expect, Prefix, WriteError};
+use rdd_registry::Kind;
+use rdd_store::{Entry, Expect, WriteError};
 use serde_json::{Value, json};
 
 use crate::create::{attributes, is_crd};
@@ -19,8 +22,10 @@ use crate::{list, metadata, view};
 /// How many objects of a collection are deleted at the same time.
 const DELETES_AT_ONCE: usize = 64;
 
-const ORPHAN: &str = "orphan";
-const FOREGROUND: &str = "foregroundDeletion";
+/// The finalizer of an object whose dependents lose their owner before it goes.
+pub const ORPHAN: &str = "orphan";
+/// The finalizer of an object whose dependents go before it.
+pub const FOREGROUND: &str = "foregroundDeletion";
 
 /// What becomes of dependents, as the finalizers say it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -51,21 +56,28 @@ impl Propagation {
         }
     }
 
-    /// Takes what the finalizers say if the caller says nothing.
-    fn or_kept(self, object: &Value) -> Self {
+    /// Leaves the finalizer of what is asked for to the garbage collector, and takes the other one away. What the
+    /// finalizers say holds if the caller says nothing.
+    fn apply(self, kind: &Kind, object: &mut Value) {
         let has = |wanted: &str| object::finalizers(object).any(|finalizer| finalizer == wanted);
-        match self {
-            Self::Keep if has(ORPHAN) => Self::Orphan,
-            Self::Keep if has(FOREGROUND) => Self::Foreground,
-            said => said,
-        }
-    }
-
-    /// Takes the finalizers of the garbage collector away: there is none that would.
-    fn apply(object: &mut Value) {
+        let wanted = match self {
+            // Objects that end by themselves are no part of the collector's graph.
+            _ if kind.ttl.is_some() => None,
+            Self::Keep if has(ORPHAN) => Some(ORPHAN),
+            Self::Keep if has(FOREGROUND) => Some(FOREGROUND),
+            Self::Keep | Self::Background => None,
+            Self::Orphan => Some(ORPHAN),
+            Self::Foreground => Some(FOREGROUND),
+        };
         let finalizers = metadata_mut(object).entry("finalizers").or_insert_with(|| json!([]));
         if let Some(list) = finalizers.as_array_mut() {
-            list.retain(|f| f != ORPHAN && f != FOREGROUND);
+            // One that is there keeps its place: a deletion that changes nothing is no write.
+            list.retain(|f| f.as_str() == wanted || (f != ORPHAN && f != FOREGROUND));
+            if let Some(wanted) = wanted
+                && !list.iter().any(|f| f == wanted)
+            {
+                list.push(json!(wanted));
+            }
         }
         metadata::drop_empty(object);
     }
@@ -136,8 +148,7 @@ impl Verbs {
 
         let now = self.now();
         let mut next = old.value().as_ref().clone();
-        self.check_dependents(target, &next, propagation.or_kept(&next))?;
-        Propagation::apply(&mut next);
+        propagation.apply(kind, &mut next);
         if !object::is_terminating(&next) {
             kind.strategy.prepare_delete(&mut next, now);
             let generation = object::generation(&next);
@@ -177,30 +188,6 @@ impl Verbs {
             Err(WriteError::Conflict { .. }) => Ok(None),
             Err(error) => Err(store_failure(&error, &resource, target.name_text())),
         }
-    }
-
-    /// Refuses a deletion that only a garbage collector could carry out: there is none yet, and a finalizer that nobody
-    /// takes away would keep the object for ever. Without dependents there is nothing to be done for it, and the
-    /// deletion goes on like any other.
-    fn check_dependents(&self, target: &Target, owner: &Value, propagation: Propagation) -> Result<(), Status> {
-        let policy = match propagation {
-            Propagation::Keep | Propagation::Background => return Ok(()),
-            Propagation::Orphan => "Orphan",
-            Propagation::Foreground => "Foreground",
-        };
-        let uid = object::uid(owner);
-        let snapshot = self.store().snapshot();
-        let Some(dependent) = snapshot.range(&Prefix::everything(), None).find(|entry| is_owned_by(entry, uid)) else {
-            return Ok(());
-        };
-        let detail = format!(
-            "{} {:?} depends on this object, and this server has no garbage collector yet that could carry out {policy}; \
-             delete or release what depends on it first, or use Background, which leaves it alone",
-            dependent.key.resource(),
-            dependent.key.name(),
-        );
-        let error = FieldError::invalid("propagationPolicy", &json!(policy), &detail);
-        Err(Status::invalid(&options_group_kind("DeleteOptions"), target.name_text(), &[error]))
     }
 
     pub(crate) async fn delete_objects(
@@ -247,16 +234,6 @@ impl Verbs {
             Err(status) => Err(status),
         }
     }
-}
-
-/// Returns whether an entry names this uid among its owners. Reads only what holds the text at all.
-fn is_owned_by(entry: &Entry, uid: &str) -> bool {
-    if uid.is_empty() || !std::str::from_utf8(&entry.bytes).is_ok_and(|text| text.contains(uid)) {
-        return false;
-    }
-    let Ok(object) = serde_json::from_slice::<Value>(&entry.bytes) else { return false };
-    let owners = object.pointer("/metadata/ownerReferences").and_then(Value::as_array);
-    owners.into_iter().flatten().any(|owner| owner.get("uid").and_then(Value::as_str) == Some(uid))
 }
 
 fn check_preconditions(target: &Target, options: &DeleteOptions, old: &Value) -> Result<(), Status> {

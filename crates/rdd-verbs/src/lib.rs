@@ -19,6 +19,7 @@ mod delete;
 mod list;
 mod managed;
 mod metadata;
+mod metadata_watch;
 mod object;
 mod options;
 mod patch;
@@ -32,8 +33,10 @@ mod verbs;
 mod view;
 mod watch;
 
+pub use delete::{FOREGROUND as FOREGROUND_FINALIZER, ORPHAN as ORPHAN_FINALIZER};
 pub use list::list_object;
 pub use managed::check_field_manager;
+pub use metadata_watch::{MetadataChange, MetadataWatch, MetadataWatchEnd, ObjectKey, ObjectMetadata, OwnerReference};
 pub use object::Object;
 pub use options::{
     Caller, DeleteOptions, Deleted, FieldValidation, List, ListOptions, Patch, Target, WatchEvent, WatchOptions,

@@ -214,7 +214,7 @@ pub struct DeleteOptions {
 }
 
 impl DeleteOptions {
-    /// Makes the options of a deletion that asks nothing of a garbage collector, whatever the object's finalizers do.
+    /// Makes the options of a deletion that waits for no garbage collector, whatever the object's finalizers say.
     pub fn background() -> Self {
         Self { propagation_policy: Some("Background".to_owned()), ..Self::default() }
     }

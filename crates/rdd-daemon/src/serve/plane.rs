@@ -180,9 +180,9 @@ impl Plane {
     ///
     /// From its call on there may be machines that only [`Plane::stop`] stops.
     pub(crate) async fn run_controllers(&mut self) -> Result<(), PlaneError> {
-        let stop = self.stop_controllers.clone();
-        let verbs = self.api.verbs().clone();
-        self.controllers.spawn(async move { rdd_controllers_core::namespace::run(verbs, stop.cancelled()).await });
+        let (verbs, stop) = (self.api.verbs(), &self.stop_controllers);
+        self.controllers.spawn(rdd_controllers_core::namespace::run(verbs.clone(), stop.clone().cancelled_owned()));
+        self.controllers.spawn(rdd_controllers_core::gc::run(verbs.clone(), stop.clone().cancelled_owned()));
         if let Some(room) = &self.machines {
             self.controllers.spawn(room.controller(self.client.clone()).run(self.stop_controllers.clone()));
         }

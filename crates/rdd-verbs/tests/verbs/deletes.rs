@@ -98,41 +98,50 @@ async fn preconditions_must_hold() {
 }
 
 #[tokio::test]
-async fn a_deletion_that_needs_a_collector_is_refused_unless_nothing_depends() {
+async fn a_deletion_that_concerns_dependents_is_left_to_the_collector() {
     let world = world().await;
     let target = world.maps().named("a");
     let with = |policy: &str| DeleteOptions { propagation_policy: Some(policy.to_owned()), ..DeleteOptions::default() };
-    for policy in ["Orphan", "Foreground", "Background"] {
-        world.map("a").await;
-        let deleted = world.verbs.delete(&caller(), &target, &with(policy)).await.expect("deleted");
-        assert!(matches!(deleted, Deleted::Gone { .. }), "{policy}");
-    }
-    // Also if the object's own finalizers ask for it.
-    let body = json!({"metadata": {"name": "a", "finalizers": ["foregroundDeletion"]}});
-    world.create(&world.maps(), body).await;
-    let deleted = world.verbs.delete(&caller(), &target, &DeleteOptions::default()).await.expect("deleted");
-    assert!(matches!(deleted, Deleted::Gone { .. }));
-
-    let owner = world.map("a").await;
-    let reference = json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "a", "uid": object::uid(&owner)});
-    let body = json!({"metadata": {"name": "child", "ownerReferences": [reference]}});
-    world.create(&world.maps(), body).await;
+    let finalizers = |deleted: Deleted| match deleted {
+        Deleted::Object(object) => {
+            assert!(object::is_terminating(&object));
+            object::finalizers(&object).map(str::to_owned).collect::<Vec<_>>().join(" ")
+        }
+        Deleted::Gone { .. } => "gone".to_owned(),
+    };
+    let delete = async |options: DeleteOptions| {
+        finalizers(world.verbs.delete(&caller(), &target, &options).await.expect("deleted"))
+    };
+    world.map("a").await;
+    assert_eq!(delete(with("Orphan")).await, "orphan");
+    // What was said holds until something else is said.
     let before = world.revision();
-    for policy in ["Orphan", "Foreground"] {
-        let refused = world.verbs.delete(&caller(), &target, &with(policy)).await.expect_err("refused");
-        assert_eq!(refused.code, 422);
-        assert!(refused.message.contains("propagationPolicy: Invalid value"), "{}", refused.message);
-        assert!(refused.message.contains("configmaps \"child\" depends on this object"), "{}", refused.message);
-        assert!(refused.message.contains("use Background"), "{}", refused.message);
-    }
+    assert_eq!(delete(DeleteOptions::default()).await, "orphan");
+    assert_eq!(delete(with("Orphan")).await, "orphan");
     assert_eq!(world.revision(), before);
-    world.verbs.delete(&caller(), &target, &with("Background")).await.expect("deleted");
-    world.verbs.get(&world.maps().named("child")).expect("left alone");
+    assert_eq!(delete(with("Foreground")).await, "foregroundDeletion");
+    assert_eq!(delete(DeleteOptions::default()).await, "foregroundDeletion");
+    assert_eq!(delete(with("Background")).await, "gone");
+
+    // The object's own finalizers may ask for it, and stay beside it.
+    let body =
+        json!({"metadata": {"name": "a", "finalizers": ["example.com/a", "foregroundDeletion", "example.com/b"]}});
+    world.create(&world.maps(), body).await;
+    assert_eq!(delete(DeleteOptions::default()).await, "example.com/a foregroundDeletion example.com/b");
+    let orphan = DeleteOptions { orphan_dependents: Some(true), ..DeleteOptions::default() };
+    assert_eq!(delete(orphan).await, "example.com/a example.com/b orphan");
+    let cascade = DeleteOptions { orphan_dependents: Some(false), ..DeleteOptions::default() };
+    assert_eq!(delete(cascade).await, "example.com/a example.com/b");
+    world.merge(&target, json!({"metadata": {"finalizers": null}})).await;
 
     world.map("a").await;
     assert_eq!(world.verbs.delete(&caller(), &target, &with("Sideways")).await.expect_err("unknown").code, 422);
     let both = DeleteOptions { orphan_dependents: Some(true), ..with("Orphan") };
     assert_eq!(world.verbs.delete(&caller(), &target, &both).await.expect_err("both").code, 422);
+    let dry = DeleteOptions { dry_run: true, ..with("Orphan") };
+    assert_eq!(delete(dry).await, "orphan");
+    let unchanged = world.verbs.get(&target).expect("it is there");
+    assert!(!object::is_terminating(&unchanged));
 }
 
 #[tokio::test]
