@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rdd_apiserver::{ApiServer, ServeError, StartError, UserInfo, VersionInfo};
@@ -102,6 +103,8 @@ pub(crate) struct Plane {
     api: ApiServer,
     client: Client,
     machines: Option<Machines>,
+    /// What clients are to trust, as PEM.
+    root_ca: Arc<str>,
     listening: JoinSet<Result<(), ServeError>>,
     stop_listening: CancellationToken,
     controllers: JoinSet<()>,
@@ -169,6 +172,7 @@ impl Plane {
             api,
             client,
             machines,
+            root_ca: serving.pem.into(),
             listening,
             stop_listening,
             controllers: JoinSet::new(),
@@ -180,9 +184,9 @@ impl Plane {
     ///
     /// From its call on there may be machines that only [`Plane::stop`] stops.
     pub(crate) async fn run_controllers(&mut self) -> Result<(), PlaneError> {
-        let (verbs, stop) = (self.api.verbs(), &self.stop_controllers);
-        self.controllers.spawn(rdd_controllers_core::namespace::run(verbs.clone(), stop.clone().cancelled_owned()));
-        self.controllers.spawn(rdd_controllers_core::gc::run(verbs.clone(), stop.clone().cancelled_owned()));
+        let (verbs, stop) = (self.api.verbs().clone(), self.stop_controllers.clone());
+        // Nobody waits for what it makes: it runs beside readiness.
+        self.controllers.spawn(rdd_controllers_core::run(verbs, self.root_ca.clone(), stop.cancelled_owned()));
         if let Some(room) = &self.machines {
             self.controllers.spawn(room.controller(self.client.clone()).run(self.stop_controllers.clone()));
         }

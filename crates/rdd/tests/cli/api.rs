@@ -125,7 +125,8 @@ impl Cluster {
         found?.data.pointer("/data/template").and_then(Value::as_str).map(str::to_owned)
     }
 
-    /// Returns the names of all LimaVMs and ConfigMaps, as `NAMESPACE/NAME`.
+    /// Returns the names of all LimaVMs and ConfigMaps, as `NAMESPACE/NAME`. What every namespace has, sooner or later, is
+    /// left out.
     pub(crate) fn everything(&self) -> Vec<String> {
         let limavm = GroupVersionKind::gvk("lima.rancherdesktop.io", "v1alpha1", "LimaVM");
         let configmap = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "ConfigMap"));
@@ -134,8 +135,10 @@ impl Cluster {
             let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &kind);
             for object in self.runtime.block_on(api.list(&ListParams::default())).expect("listed") {
                 let metadata = object.metadata;
-                let namespace = metadata.namespace.unwrap_or_default();
-                names.push(format!("{} {namespace}/{}", kind.kind, metadata.name.unwrap_or_default()));
+                let (namespace, name) = (metadata.namespace.unwrap_or_default(), metadata.name.unwrap_or_default());
+                if name != "kube-root-ca.crt" {
+                    names.push(format!("{} {namespace}/{name}", kind.kind));
+                }
             }
         }
         names

@@ -4,6 +4,8 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
+use base64::Engine as _;
+
 use crate::sealed::{Sealed, check};
 
 const NAME: &str = "\\\"rancher-desktop-t\\\" control plane";
@@ -161,6 +163,39 @@ fn both_users_may_do_everything_and_the_key_of_tokens_stays() {
     assert_eq!(sealed.run(&["svc", "start"]).code, 0);
     assert!(key == fs::read(&path).expect("read"), "tokens must outlive the service");
     check(&sealed.run(&["svc", "delete"]), 0, "");
+}
+
+#[test]
+fn the_core_controllers_run() {
+    let sealed = Sealed::new();
+    let ctl = |args: &[&str]| {
+        let ran = sealed.run(&[&["ctl", "-n", "n"], args].concat());
+        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{args:?}");
+        ran.stdout
+    };
+    ctl(&["create", "namespace", "n"]);
+    let pem = ["ctl", "-n", "n", "get", "configmap", "kube-root-ca.crt", "-o", r"jsonpath={.data.ca\.crt}"];
+    let has_both = || sealed.run(&pem).code == 0 && sealed.run(&["ctl", "-n", "n", "get", "sa", "default"]).code == 0;
+    sealed.eventually("a namespace has what belongs there", has_both);
+    let pem = base64::engine::general_purpose::STANDARD.encode(sealed.run(&pem).stdout);
+    let config = sealed.run(&["svc", "config"]).stdout;
+    assert!(config.contains(&format!("certificate-authority-data: {pem}\n")), "{config}");
+
+    ctl(&["create", "configmap", "owner"]);
+    let uid = ctl(&["get", "configmap", "owner", "-o", "jsonpath={.metadata.uid}"]);
+    let child = sealed.path("child.yaml");
+    let text = format!(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: child\n  namespace: n\n  ownerReferences:\n  - apiVersion: v1\n    \
+         kind: ConfigMap\n    name: owner\n    uid: {uid}\n    blockOwnerDeletion: true\n"
+    );
+    fs::write(&child, text).expect("written");
+    ctl(&["create", "-f", child.to_str().expect("text")]);
+    // It waits until the owner is gone, and the owner for its dependents.
+    ctl(&["delete", "configmap", "owner", "--cascade=foreground"]);
+    let gone = "Error from server (NotFound): configmaps \"child\" not found\n";
+    check(&sealed.run(&["ctl", "-n", "n", "get", "configmap", "child"]), 1, gone);
+    assert_eq!(sealed.run(&["ctl", "delete", "namespace", "n"]).code, 0);
+    sealed.ends_clean();
 }
 
 #[test]
