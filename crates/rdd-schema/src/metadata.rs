@@ -58,6 +58,10 @@ fn check(message: &'static Message, value: &Value, path: &str) -> Result<(), Typ
         other => return Err(mismatch(other, path, format!("v1.{}", message.name))),
     };
     for field in message.fields {
+        if let (Presence::Inline, Type::Message(message)) = (field.presence, field.kind) {
+            check(message, value, path)?;
+            continue;
+        }
         let Some(value) = map.get(field.name) else { continue };
         let path = format!("{path}.{}", field.name);
         match (field.presence, value) {

@@ -16,6 +16,8 @@ mod scale;
 mod secret;
 mod table;
 mod token_request;
+mod webhook_configuration;
+mod webhook_rule;
 
 pub use custom_resource_definition::CLEANUP_FINALIZER;
 pub use namespace::KUBERNETES_FINALIZER;

@@ -17,6 +17,7 @@ use crate::builtin::namespace::NamespaceStrategy;
 use crate::builtin::rbac;
 use crate::builtin::reviews;
 use crate::builtin::secret::SecretStrategy;
+use crate::builtin::webhook_configuration::WebhookConfigurationStrategy;
 use crate::column::Column;
 use crate::kind::{Kind, Manners, Scope, SelectableField, Storage};
 use crate::strategy::PlainStrategy;
@@ -45,6 +46,8 @@ pub fn kinds() -> Vec<Arc<Kind>> {
         rbac::role_bindings(),
         rbac::cluster_roles(),
         rbac::cluster_role_bindings(),
+        webhook_configurations(true),
+        webhook_configurations(false),
     ];
     kinds.into_iter().chain(reviews::kinds()).map(Arc::new).collect()
 }
@@ -234,6 +237,38 @@ fn custom_resource_definitions() -> Kind {
     .finish();
     kind.categories = vec!["api-extensions".to_owned()];
     kind.versions[0].status_subresource = true;
+    kind
+}
+
+fn webhook_configurations(mutating: bool) -> Kind {
+    let description = "Webhooks indicates the number of webhooks registered in this configuration";
+    let webhooks = Column::computed("Webhooks", "integer", 0, description, |o, _| count(o, &["webhooks"]));
+    let draft = Draft {
+        group: "admissionregistration.k8s.io",
+        resource: "validatingwebhookconfigurations",
+        singular: "validatingwebhookconfiguration",
+        kind: "ValidatingWebhookConfiguration",
+        short_names: &[],
+        scope: Scope::Cluster,
+        schema: include_str!("schemas/validatingwebhookconfiguration.json"),
+        columns: vec![Column::name(), webhooks, Column::age()],
+        manners: Manners { generation: true, unconditional_update: false, ..UNCONDITIONAL },
+        strategy: Arc::new(WebhookConfigurationStrategy { mutating }),
+        message: &protobuf::VALIDATING_WEBHOOK_CONFIGURATION,
+    };
+    let mut kind = match mutating {
+        true => Draft {
+            resource: "mutatingwebhookconfigurations",
+            singular: "mutatingwebhookconfiguration",
+            kind: "MutatingWebhookConfiguration",
+            schema: include_str!("schemas/mutatingwebhookconfiguration.json"),
+            message: &protobuf::MUTATING_WEBHOOK_CONFIGURATION,
+            ..draft
+        }
+        .finish(),
+        false => draft.finish(),
+    };
+    kind.categories = vec!["api-extensions".to_owned()];
     kind
 }
 

@@ -96,7 +96,8 @@ static WEBHOOK: Message = Message {
     fields: &[pointer(2, "clientConfig", Msg(&CLIENT_CONFIG)), list(3, "conversionReviewVersions", Text)],
 };
 
-static CLIENT_CONFIG: Message = Message {
+/// `WebhookClientConfig`; that of `admissionregistration.k8s.io` has the same form.
+pub(super) static CLIENT_CONFIG: Message = Message {
     name: "WebhookClientConfig",
     fields: &[pointer(1, "service", Msg(&SERVICE)), field(2, "caBundle", Bytes), pointer(3, "url", Text)],
 };

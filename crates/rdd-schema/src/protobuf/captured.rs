@@ -88,3 +88,29 @@ fn tables_give_schemas() {
         assert_eq!(numbers.len(), message.fields.len(), "{}", message.name);
     }
 }
+
+#[test]
+fn embedded_messages_stand_among_the_fields_around_them() {
+    fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+        [&[number << 3 | 2, u8::try_from(bytes.len()).expect("short")], bytes].concat()
+    }
+    let rule = [field(1, b"apps"), field(2, b"v1"), field(3, b"deployments"), field(4, b"*")].concat();
+    let rules = [field(1, b"CREATE"), field(2, &rule)].concat();
+    let client = field(3, b"https://localhost/");
+    let webhook = [field(1, b"a.b.c"), field(2, &client), field(3, &rules), b"\x38\x05".to_vec()].concat();
+    let expect = json!({"webhooks": [{
+        "name": "a.b.c", "clientConfig": {"url": "https://localhost/"}, "timeoutSeconds": 5,
+        "rules": [{
+            "operations": ["CREATE"], "apiGroups": ["apps"], "apiVersions": ["v1"], "resources": ["deployments"], "scope": "*",
+        }],
+    }]});
+    for message in [&MUTATING_WEBHOOK_CONFIGURATION, &VALIDATING_WEBHOOK_CONFIGURATION] {
+        assert_eq!(decode(message, &field(2, &webhook)), Ok(expect.clone()));
+        assert!(crate::metadata::check_types(message, &expect).is_ok());
+        let wrong = json!({"webhooks": [{"rules": [{"operations": [], "apiGroups": "apps"}]}]});
+        let error = crate::metadata::check_types(message, &wrong).expect_err("no list");
+        assert!(error.to_string().ends_with("webhooks.rules.apiGroups of type []string"), "{error}");
+        let schema = &message.schema()["properties"]["webhooks"]["items"]["properties"]["rules"]["items"];
+        assert_eq!(schema["properties"]["apiGroups"]["type"], "array");
+    }
+}

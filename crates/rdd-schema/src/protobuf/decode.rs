@@ -156,6 +156,11 @@ fn message_at(message: &'static Message, bytes: &[u8], depth: usize) -> Result<V
                 let items = out.entry(field.name).or_insert_with(|| Value::Array(Vec::new()));
                 items.as_array_mut().expect("only this arm writes the field").push(value);
             }
+            Presence::Inline => {
+                if let Value::Object(fields) = value {
+                    out.extend(fields);
+                }
+            }
             // Fields are read in any order and the last one wins; a zero must therefore unset.
             Presence::NonZero if is_zero(&value) => {
                 out.remove(field.name);

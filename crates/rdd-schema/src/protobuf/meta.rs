@@ -80,3 +80,14 @@ pub static DELETE_OPTIONS: Message = Message {
 
 static PRECONDITIONS: Message =
     Message { name: "Preconditions", fields: &[pointer(1, "uid", Text), pointer(2, "resourceVersion", Text)] };
+
+/// `metav1.LabelSelector`.
+pub(super) static LABEL_SELECTOR: Message = Message {
+    name: "LabelSelector",
+    fields: &[field(1, "matchLabels", TEXT_MAP), list(2, "matchExpressions", Msg(&LABEL_SELECTOR_REQUIREMENT))],
+};
+
+static LABEL_SELECTOR_REQUIREMENT: Message = Message {
+    name: "LabelSelectorRequirement",
+    fields: &[always(1, "key", Text), always(2, "operator", Text), list(3, "values", Text)],
+};

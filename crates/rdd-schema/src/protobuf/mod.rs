@@ -5,6 +5,7 @@
 //! would have sent. The numbers are those of the published `generated.proto` files and, for the
 //! kinds that kubectl sends, were checked against captured bodies (see `captured.rs`).
 
+mod admissionregistration;
 mod apiextensions;
 mod authentication;
 mod authorization;
@@ -16,6 +17,7 @@ mod rbac;
 mod table;
 mod wire;
 
+pub use admissionregistration::{MUTATING_WEBHOOK_CONFIGURATION, VALIDATING_WEBHOOK_CONFIGURATION};
 pub use apiextensions::CUSTOM_RESOURCE_DEFINITION;
 pub use authentication::{SELF_SUBJECT_REVIEW, TOKEN_REQUEST, TOKEN_REVIEW};
 pub use authorization::{

@@ -71,6 +71,8 @@ pub enum Presence {
     Always,
     /// A list.
     Repeated,
+    /// A message of its own whose fields stand among ours in JSON, as an embedded Go struct does.
+    Inline,
 }
 
 /// `x-kubernetes-patch-strategy` and `-merge-key` of a field.
@@ -105,7 +107,13 @@ impl Message {
         above.push(self.name);
         let mut properties = Map::new();
         for field in self.fields {
-            let one = field.kind.schema(above);
+            let mut one = field.kind.schema(above);
+            if field.presence == Presence::Inline {
+                if let Value::Object(fields) = one["properties"].take() {
+                    properties.extend(fields);
+                }
+                continue;
+            }
             let mut schema = match field.presence {
                 Presence::Repeated => json!({"type": "array", "items": one}),
                 _ => one,
@@ -162,6 +170,12 @@ pub(super) const fn always(number: u32, name: &'static str, kind: Type) -> Field
 /// A list.
 pub(super) const fn list(number: u32, name: &'static str, kind: Type) -> Field {
     Field { number, name, kind, presence: Presence::Repeated, merge: Merge::Atomic }
+}
+
+/// A message whose fields stand among ours in JSON.
+pub(super) const fn inline(number: u32, message: &'static Message) -> Field {
+    let kind = Type::Message(message);
+    Field { number, name: message.name, kind, presence: Presence::Inline, merge: Merge::Atomic }
 }
 
 /// A list that merges.
