@@ -30,7 +30,7 @@ const KEEPERS: [(&str, &[&str]); 5] = [
     ("kube", &["rdd-reconcile", "rdd-kubectl"]),
     ("russh", &["rdd-link", "rdd-driver-fake"]),
     ("imago", &["rdd-image"]),
-    ("reqwest", &["rdd-image"]),
+    ("reqwest", &["rdd-image", "rdd-webhook"]),
 ];
 
 /// Words that name nothing (docs of style, "Names").

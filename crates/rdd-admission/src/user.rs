@@ -18,6 +18,9 @@ pub struct UserInfo {
 impl UserInfo {
     /// The group that may do everything.
     pub const MASTERS: &str = "system:masters";
+    /// The server itself, where it makes what must be there before it can be asked anything. Nothing outside the process
+    /// is asked about that: else what cannot be reached would keep the server from starting, and nobody could mend it.
+    pub const API_SERVER: &str = "system:apiserver";
     /// The group of everybody who is authenticated.
     pub const AUTHENTICATED: &str = "system:authenticated";
 

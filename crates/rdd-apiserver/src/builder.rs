@@ -9,6 +9,7 @@ use rdd_auth::{Authenticator, Authorizer, RbacAuthorizer, SigningKey, SigningKey
 use rdd_registry::Registry;
 use rdd_store::{Location, OpenError, Options, Store};
 use rdd_verbs::{Caller, Verbs, WriteOptions};
+use rdd_webhook::{NoServices, Resolve, Webhooks};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -51,6 +52,7 @@ pub enum StartError {
 pub struct Builder {
     store: Option<Store>,
     plugins: Vec<Arc<dyn Plugin>>,
+    services: Arc<dyn Resolve>,
     authenticator: Authenticator,
     authorizer: Option<Arc<dyn Authorizer>>,
     grants: Vec<Grant>,
@@ -68,6 +70,7 @@ impl Default for Builder {
         Self {
             store: None,
             plugins: Vec::new(),
+            services: Arc::new(NoServices),
             authenticator: Authenticator::new(),
             authorizer: None,
             grants: Vec::new(),
@@ -98,10 +101,17 @@ impl Builder {
     }
 
     /// Adds an admission plugin. Plugins run in the order in which they are added, after the
-    /// server's own.
+    /// server's own and before admission webhooks.
     #[must_use]
     pub fn plugin(mut self, plugin: Arc<dyn Plugin>) -> Self {
         self.plugins.push(plugin);
+        self
+    }
+
+    /// Says where the services of admission webhooks are. Without it only webhooks with a URL can be called.
+    #[must_use]
+    pub fn services(mut self, resolver: impl Resolve + 'static) -> Self {
+        self.services = Arc::new(resolver);
         self
     }
 
@@ -188,7 +198,8 @@ impl Builder {
         let policy = Arc::new(PolicyCache::new(store.clone()));
         let authorizer = self.authorizer.unwrap_or_else(|| Arc::new(RbacAuthorizer::new(policy.clone())));
         let escalation: Arc<dyn Plugin> = Arc::new(RbacEscalation { authorizer: authorizer.clone(), policy });
-        let plugins = std::iter::once(escalation).chain(self.plugins).collect();
+        let webhooks: Arc<dyn Plugin> = Arc::new(Webhooks::new(registry.clone(), self.services));
+        let plugins = std::iter::once(escalation).chain(self.plugins).chain([webhooks]).collect();
         let verbs = Verbs::new(store.clone(), registry, Chain::new(plugins), self.clock);
         let bootstrap = async {
             match rbac::reconcile(&verbs, &self.grants).await {
@@ -236,7 +247,7 @@ impl Builder {
 }
 
 fn caller() -> Caller {
-    Caller::system("system:apiserver")
+    Caller::system(UserInfo::API_SERVER)
 }
 
 async fn install_namespace(verbs: &Verbs, name: &str) -> Result<(), Status> {

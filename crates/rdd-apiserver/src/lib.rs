@@ -64,6 +64,7 @@ pub use in_flight::Limits;
 pub use rdd_admission::Plugin;
 pub use rdd_auth::{AccessRequest, AllowAuthenticated, Authorizer, Decision, UserInfo};
 pub use rdd_store::{Location, Options as StoreOptions, Store};
+pub use rdd_webhook::{Resolve, Service};
 pub use serve::ServeError;
 pub use server::ApiServer;
 pub use service::InProcess;

@@ -1,5 +1,6 @@
 //! What is there before the first request.
 
+use rdd_admission::UserInfo;
 use rdd_api::{GroupVersionResource, Reason, Status};
 use serde_json::json;
 
@@ -20,7 +21,7 @@ impl Verbs {
             return Ok(());
         }
         let body = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
-        match self.create(&Caller::system("system:apiserver"), target, body, &WriteOptions::default()).await {
+        match self.create(&Caller::system(UserInfo::API_SERVER), target, body, &WriteOptions::default()).await {
             Err(status) if !status.is(&Reason::ALREADY_EXISTS) => Err(status),
             _ => Ok(()),
         }

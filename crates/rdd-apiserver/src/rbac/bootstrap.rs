@@ -4,6 +4,7 @@
 //! an object whose annotation says so (`rbac.authorization.kubernetes.io/autoupdate: "false"`) is left alone.
 
 use rdd_api::{GroupVersionResource, Reason, Status, object};
+use rdd_auth::UserInfo;
 use rdd_auth::rbac::{GROUP, PolicyRule, uncovered};
 use rdd_verbs::{Caller, DeleteOptions, Target, Verbs, WriteOptions};
 use serde_json::{Value, json};
@@ -40,7 +41,7 @@ pub(crate) async fn reconcile(verbs: &Verbs, grants: &[Grant]) -> Result<(), Sta
 }
 
 async fn one(verbs: &Verbs, target: &Target, wanted: Value, add: fn(&mut Value, &Value)) -> Result<(), Status> {
-    let caller = Caller::system("system:apiserver");
+    let caller = Caller::system(UserInfo::API_SERVER);
     let named = target.clone().named(object::name(&wanted));
     let stored = match verbs.get(&named) {
         Ok(stored) => stored,

@@ -101,6 +101,9 @@ pub enum PlaneError {
 /// A control plane that runs.
 pub(crate) struct Plane {
     api: ApiServer,
+    /// Says what the service says of itself.
+    own_client: Client,
+    /// Does the work of the controllers.
     client: Client,
     machines: Option<Machines>,
     /// What clients are to trust, as PEM.
@@ -164,12 +167,14 @@ impl Plane {
         tracing::info!("the API listens on https://127.0.0.1:{bound}");
 
         board.phase(CONTROLLERS);
-        let client = Client::new(api.service(UserInfo::system_masters("system:rdd")), "default");
+        let client = |user| Client::new(api.service(UserInfo::system_masters(user)), "default");
+        let (own_client, client) = (client(UserInfo::API_SERVER), client("system:rdd"));
         let entry = Entry::new(bound, &selection.names);
-        discovery::register(&client, &entry).await.map_err(PlaneError::Register)?;
+        discovery::register(&own_client, &entry).await.map_err(PlaneError::Register)?;
 
         Ok(Plane {
             api,
+            own_client,
             client,
             machines,
             root_ca: serving.pem.into(),
@@ -191,7 +196,7 @@ impl Plane {
             self.controllers.spawn(room.controller(self.client.clone()).run(self.stop_controllers.clone()));
         }
         self.api.readiness().set(FACT, true);
-        discovery::set_ready(&self.client, true).await.map_err(PlaneError::Register)
+        discovery::set_ready(&self.own_client, true).await.map_err(PlaneError::Register)
     }
 
     /// Returns when a part ends that should not.
@@ -211,7 +216,7 @@ impl Plane {
     /// Takes everything apart, in the order in which nobody misses what is gone.
     pub(crate) async fn stop(mut self) {
         self.api.readiness().set(FACT, false);
-        if let Err(error) = within(discovery::set_ready(&self.client, false)).await.unwrap_or(Ok(())) {
+        if let Err(error) = within(discovery::set_ready(&self.own_client, false)).await.unwrap_or(Ok(())) {
             tracing::warn!("cannot withdraw readiness: {error}");
         }
         // While guests power off, the API answers and the controllers tell how far they are.

@@ -199,6 +199,25 @@ fn the_core_controllers_run() {
 }
 
 #[test]
+fn a_webhook_that_nobody_answers_can_be_removed_after_a_restart() {
+    let sealed = Sealed::new();
+    let path = sealed.path("webhook.yaml");
+    let text = "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingWebhookConfiguration\nmetadata:\n  name: w\n\
+                webhooks:\n- name: nobody.hook.test\n  sideEffects: None\n  admissionReviewVersions: [v1]\n  \
+                clientConfig:\n    url: https://127.0.0.1:1\n  rules:\n  - operations: ['*']\n    apiGroups: ['*']\n    \
+                apiVersions: ['*']\n    resources: ['*/*']\n";
+    fs::write(&path, text).expect("written");
+    assert_eq!(sealed.run(&["ctl", "create", "-f", path.to_str().expect("text")]).code, 0);
+    check(&sealed.run(&["svc", "stop"]), 0, "");
+    check(&sealed.run(&["svc", "start"]), 0, "");
+    let refused = sealed.run(&["ctl", "create", "configmap", "a"]);
+    assert!(refused.stderr.contains("failed calling webhook \"nobody.hook.test\""), "{}", refused.stderr);
+    assert_eq!(sealed.run(&["ctl", "delete", "validatingwebhookconfiguration", "w"]).code, 0);
+    assert_eq!(sealed.run(&["ctl", "create", "configmap", "a"]).code, 0);
+    sealed.ends_clean();
+}
+
+#[test]
 fn configs_at_once_are_all_the_same() {
     let sealed = Sealed::new();
     let asked: Vec<_> = (0..4)
