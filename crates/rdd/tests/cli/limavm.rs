@@ -176,6 +176,26 @@ fn what_an_interrupted_create_left_stands_in_nobodys_way() {
     sealed.ends_clean();
 }
 
+/// kubectl's ways to delete, while the VM runs: its ConfigMaps go or stay as owners say, and its machine is stopped first.
+#[test]
+fn a_vm_is_deleted_with_or_without_what_it_owns() {
+    for (policy, left) in [("background", false), ("foreground", false), ("orphan", true)] {
+        let (sealed, cluster) = running("");
+        let deleted = sealed.run(&["ctl", "delete", "limavm", "demo", &format!("--cascade={policy}")]);
+        assert_eq!((deleted.code, deleted.stderr.as_str()), (0, ""), "{policy}");
+        assert_eq!((cluster.limavm("demo"), is_on(&sealed, "demo")), (None, false), "{policy}");
+        assert!(!sealed.instance().paths().lima_home.join("demo").exists());
+        // The copy is the controller's own, whatever becomes of the rest.
+        sealed.eventually("the copy is gone", || cluster.template("demo-template").is_none());
+        if left {
+            assert!(cluster.template("demo").is_some());
+        } else {
+            sealed.eventually("the ConfigMap is collected", || cluster.template("demo").is_none());
+        }
+        sealed.ends_clean();
+    }
+}
+
 #[test]
 fn a_killed_create_can_be_tried_again() {
     let (sealed, cluster) = served();
