@@ -427,13 +427,13 @@ async fn configurations_are_checked_and_never_in_their_own_way() {
     let path = format!("{GROUP}/mutatingwebhookconfigurations");
     let mutating = configure(&server, "mutating", "m", &[hooks.hook("m", json!({}))]).await;
     assert_eq!(mutating["webhooks"][0]["reinvocationPolicy"], "Never");
-    let conditions = json!({"matchConditions": [{"name": "c", "expression": "true"}]});
+    let conditions = json!({"matchConditions": [{"name": "c", "expression": "nobody"}]});
     let body = json!({"metadata": {"name": "c"}, "webhooks": [hooks.hook("c", conditions)]});
     let refused = json(&server, "POST", &path, body).await.expect(422).json();
     assert_eq!(
         refused["message"],
-        "MutatingWebhookConfiguration.admissionregistration.k8s.io \"c\" is invalid: webhooks[0].matchConditions: Forbidden: \
-         match conditions are not evaluated by this server yet; use rules and selectors"
+        "MutatingWebhookConfiguration.admissionregistration.k8s.io \"c\" is invalid: webhooks[0].matchConditions[0].expression: \
+         Invalid value: \"nobody\": compilation failed: ERROR: <input>:1:1: undeclared reference to 'nobody' (in container '')"
     );
     let table = [("accept", "application/json;as=Table;g=meta.k8s.io;v=v1")];
     let table = send(&server, "GET", &path, &table, Body::empty()).await.expect(200).json();
@@ -462,4 +462,47 @@ async fn a_server_starts_whatever_its_webhooks_say() {
     get(&second, "/api/v1/namespaces/system").await.expect(200);
     assert!(hooks.asked().is_empty());
     create(&second, "a").await.expect(400);
+}
+
+#[tokio::test]
+async fn conditions_say_which_requests() {
+    let server = server().await;
+    let hooks = Hooks::start(|path, review| match path {
+        "/labels" => patch(review, &json!([{"op": "add", "path": "/metadata/labels", "value": {"set": "yes"}}])),
+        _ => allow(review),
+    })
+    .await;
+    let conditions = |expressions: &[&str], policy: &str| {
+        let named = |(at, text): (usize, &&str)| json!({"name": format!("c{at}"), "expression": text});
+        let list: Vec<Value> = expressions.iter().enumerate().map(named).collect();
+        json!({"matchConditions": list, "failurePolicy": policy})
+    };
+    configure(
+        &server,
+        "mutating",
+        "a",
+        &[
+            hooks.hook("other", conditions(&["request.userInfo.username != 'test'"], "Fail")),
+            hooks.hook("labels", conditions(&["object.metadata.name == 'a'", "oldObject == null"], "Fail")),
+            // What the one before made of the object counts.
+            hooks.hook(
+                "set",
+                conditions(&["has(object.metadata.labels) && object.metadata.labels.set == 'yes'"], "Fail"),
+            ),
+            hooks.hook("ignored", conditions(&["object.none.none"], "Ignore")),
+            hooks.hook("false", conditions(&["object.none.none", "request.operation == 'DELETE'"], "Fail")),
+        ],
+    )
+    .await;
+    create(&server, "a").await.expect(201);
+    assert_eq!(hooks.paths(), "labels set");
+    create(&server, "b").await.expect(201);
+    assert_eq!(hooks.paths(), "");
+    configure(&server, "validating", "a", &[hooks.hook("broken", conditions(&["object.none.none"], "Fail"))]).await;
+    let refused = create(&server, "c").await.expect(403).json();
+    let message = refused["message"].as_str().expect("text");
+    assert!(
+        message.starts_with("configmaps \"c\" is forbidden: expression 'object.none.none' resulted in error: "),
+        "{message}"
+    );
 }

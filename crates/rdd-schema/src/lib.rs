@@ -5,6 +5,7 @@
 //! metadata, and the protobuf form that Go clients send. Everything is a function of its inputs:
 //! no store, no HTTP, no clock. The verbs, the HTTP server and the command line all use it.
 
+mod condition;
 mod default;
 mod evaluate;
 mod formats;
@@ -26,5 +27,6 @@ mod validate;
 pub mod validation;
 pub mod yaml;
 
+pub use condition::Condition;
 pub use path::Path;
 pub use schema::Schema;

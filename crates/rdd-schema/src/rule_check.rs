@@ -182,6 +182,12 @@ fn uncompilable(path: &Path<'_>, rule: &str, problem: &str) -> FieldError {
     FieldError::invalid(path, &rule.into(), &format!("compilation failed: {problem}"))
 }
 
+/// Checks an expression over these names, of whose values nothing is known.
+pub(crate) fn check_names(expression: &IdedExpr, names: &[&str]) -> Result<(), String> {
+    let schema = Node::read(&serde_json::json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true}));
+    Scope { schema: &schema, is_root: false, names: names.to_vec() }.check(expression)
+}
+
 /// The names that are visible in an expression.
 struct Scope<'a> {
     schema: &'a Node,

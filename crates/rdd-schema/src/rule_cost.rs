@@ -11,7 +11,11 @@ use serde_json::Value;
 
 /// Returns how often the loops of an expression turn at most.
 pub(crate) fn turns(expression: &IdedExpr, value: &Value, old: Option<&Value>) -> u64 {
-    let names = vec![("self", vec![value]), ("oldSelf", old.into_iter().collect())];
+    turns_over(expression, vec![("self", vec![value]), ("oldSelf", old.into_iter().collect())])
+}
+
+/// Returns how often the loops of an expression turn at most, given what its names may stand for.
+pub(crate) fn turns_over<'a>(expression: &'a IdedExpr, names: Vec<(&'a str, Vec<&'a Value>)>) -> u64 {
     Estimate { names }.visit(expression).turns
 }
 

@@ -5,8 +5,8 @@ use rdd_api::Status;
 use rdd_registry::Kinds;
 use serde_json::Value;
 
+use crate::call::Call;
 use crate::client::Caller;
-use crate::matching::Call;
 use crate::review::Verdict;
 use crate::{conversion, review};
 
@@ -22,9 +22,10 @@ pub(crate) async fn ask(
     let seen = |object: &Value| conversion::to_version(object, request, &call.version, kinds);
     let object = request.object.as_ref().map(seen);
     let old_object = request.old_object.as_deref().map(seen);
-    let (uid, asked) = review::ask(hook, request, &call.version, object.as_ref(), old_object.as_ref());
-    let verdict = match caller.post(hook, &asked).await {
-        Ok(answer) => review::read(hook, &uid, mutating, &answer)
+    let asked = review::request(request, &call.version, object.as_ref(), old_object.as_ref());
+    let uid = asked["uid"].as_str().unwrap_or_default();
+    let verdict = match caller.post(hook, &review::review(hook, &asked)).await {
+        Ok(answer) => review::read(hook, uid, mutating, &answer)
             .map_err(|reason| format!("received invalid webhook response: {reason}")),
         Err(error) => Err(format!("failed to call webhook: {error}")),
     };

@@ -41,6 +41,8 @@ pub(crate) struct Hook {
     pub(crate) matches_equivalents: bool,
     pub(crate) namespace_selector: LabelSelector,
     pub(crate) object_selector: LabelSelector,
+    /// What must all hold, as CEL.
+    pub(crate) conditions: Vec<String>,
     pub(crate) timeout_seconds: u64,
     /// The `apiVersion` of the reviews.
     pub(crate) review_version: &'static str,
@@ -84,6 +86,7 @@ fn hook(webhook: &Value) -> Option<Hook> {
         matches_equivalents: text(webhook, "matchPolicy") != "Exact",
         namespace_selector: selector("namespaceSelector")?,
         object_selector: selector("objectSelector")?,
+        conditions: list(webhook, "matchConditions").iter().map(|c| text(c, "expression").to_owned()).collect(),
         timeout_seconds: webhook.get("timeoutSeconds").and_then(Value::as_u64).unwrap_or(10),
         review_version,
         is_reinvoked: text(webhook, "reinvocationPolicy") == "IfNeeded",

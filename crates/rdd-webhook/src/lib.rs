@@ -10,8 +10,10 @@
 //! * A webhook that names a service is reached only where the embedder says how; see [`Resolve`].
 //! * `request.options` carries the kind and `dryRun` of the options, and none of their other fields.
 
+mod call;
 mod calling;
 mod client;
+mod conditions;
 mod conversion;
 mod hook;
 mod matching;

@@ -2,48 +2,36 @@
 
 use std::sync::Arc;
 
-use rdd_admission::{Attributes, Operation, Reader};
+use rdd_admission::{Attributes, Reader};
 use rdd_api::{GroupResource, GroupVersionResource, Status};
 use rdd_registry::Kinds;
 use rdd_schema::selector::LabelSelector;
 use serde_json::{Map, Value};
 
+use crate::call::Call;
+use crate::conditions;
 use crate::hook::{Hook, Rule};
+use crate::review::operation;
 
-/// A call to be made.
-#[derive(Clone, Debug)]
-pub(crate) struct Call {
-    pub(crate) hook: Arc<Hook>,
-    /// The version at which the webhook sees the request.
-    pub(crate) version: String,
-}
-
-/// Returns the calls of hooks that match a request, in the order of the hooks.
-pub(crate) async fn matching(
-    hooks: Vec<Hook>,
+/// Returns the call that a hook wants for a request, if it does. A refusal says that nobody can tell.
+pub(crate) async fn call_for(
+    hook: &Arc<Hook>,
     request: &Attributes,
     kinds: &Kinds,
     reader: &dyn Reader,
-) -> Result<Vec<Call>, Status> {
-    let mut calls = Vec::new();
-    let mut namespace = None;
-    for hook in hooks {
-        let Some(version) = version_for(&hook, request, kinds) else { continue };
-        if !has_labels(&hook.object_selector, request) {
-            continue;
-        }
-        if !hook.namespace_selector.is_empty() {
-            if namespace.is_none() {
-                namespace = Some(namespace_of(request, reader).await?);
-            }
-            let labels = namespace.as_ref().and_then(Option::as_ref);
-            if labels.is_some_and(|namespace| !hook.namespace_selector.matches(labels_of(namespace))) {
-                continue;
-            }
-        }
-        calls.push(Call { hook: Arc::new(hook), version });
+) -> Result<Option<Call>, Status> {
+    let Some(version) = version_for(hook, request, kinds) else { return Ok(None) };
+    if !has_labels(&hook.object_selector, request) {
+        return Ok(None);
     }
-    Ok(calls)
+    if !hook.namespace_selector.is_empty() {
+        let namespace = namespace_of(request, reader).await?;
+        if namespace.is_some_and(|namespace| !hook.namespace_selector.matches(labels_of(&namespace))) {
+            return Ok(None);
+        }
+    }
+    let call = Call { hook: hook.clone(), version };
+    Ok(conditions::hold(&call, request, kinds)?.then_some(call))
 }
 
 /// Returns the version at which a rule covers the request.
@@ -73,16 +61,6 @@ fn covers(rule: &Rule, request: &Attributes, version: &str) -> bool {
 
 fn has(list: &[String], wanted: &str) -> bool {
     list.iter().any(|entry| entry == "*" || entry == wanted)
-}
-
-/// Returns an operation as rules and reviews name it.
-pub(crate) fn operation(operation: Operation) -> &'static str {
-    match operation {
-        Operation::Create => "CREATE",
-        Operation::Update => "UPDATE",
-        Operation::Delete => "DELETE",
-        Operation::Connect => "CONNECT",
-    }
 }
 
 fn is_in_scope(scope: &str, request: &Attributes) -> bool {
@@ -136,7 +114,7 @@ fn labels_of(object: &Value) -> Option<&Map<String, Value>> {
 
 #[cfg(test)]
 mod tests {
-    use rdd_admission::UserInfo;
+    use rdd_admission::{Operation, UserInfo};
     use rdd_api::GroupVersionKind;
 
     use super::*;

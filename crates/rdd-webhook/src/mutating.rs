@@ -1,32 +1,37 @@
 //! The mutating phase: one webhook after the other, and some of them again.
 
+use std::sync::Arc;
+
 use rdd_admission::{Admit, Attributes};
 use rdd_api::Status;
 use rdd_merge::json_patch;
 use rdd_registry::Kinds;
 use serde_json::{Value, json};
 
+use crate::call::Call;
 use crate::client::Caller;
-use crate::matching::Call;
+use crate::hook::Hook;
+use crate::matching::call_for;
 use crate::{calling, conversion};
 
-/// Calls all, each with the object as those before left it.
+/// Calls those that match, each with the object as those before left it.
 pub(crate) async fn admit(
     caller: &Caller,
-    calls: &[Call],
+    hooks: &[Arc<Hook>],
     request: &mut Attributes,
     context: &Admit,
     kinds: &Kinds,
 ) -> Result<(), Status> {
-    let mut last_change = None;
-    for (index, call) in calls.iter().enumerate() {
-        if one(caller, call, request, context, kinds).await? {
-            last_change = Some(index);
+    let (mut calls, mut before_the_last_change) = (Vec::new(), 0);
+    for hook in hooks {
+        let Some(call) = call_for(hook, request, kinds, context.reader.as_ref()).await? else { continue };
+        if one(caller, &call, request, context, kinds).await? {
+            before_the_last_change = calls.len();
         }
+        calls.push(call);
     }
     // Who was called before a change may want to see it; once, whatever the others do then.
-    let again = calls.iter().take(last_change.unwrap_or(0)).filter(|call| call.hook.is_reinvoked);
-    for call in again {
+    for call in calls[..before_the_last_change].iter().filter(|call| call.hook.is_reinvoked) {
         one(caller, call, request, context, kinds).await?;
     }
     Ok(())

@@ -6,7 +6,6 @@ use rdd_api::{GroupVersionKind, GroupVersionResource, Reason, Status};
 use serde_json::{Value, json};
 
 use crate::hook::Hook;
-use crate::matching::operation;
 
 /// What a webhook said.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -19,15 +18,13 @@ pub(crate) struct Verdict {
     pub(crate) warnings: Vec<String>,
 }
 
-/// Returns the review of a request, and its uid. `object` and `old_object` are of the version that the webhook sees.
-pub(crate) fn ask(
-    hook: &Hook,
+/// Returns the `request` of a review. `object` and `old_object` are of the version that the webhook sees.
+pub(crate) fn request(
     request: &Attributes,
     version: &str,
     object: Option<&Value>,
     old_object: Option<&Value>,
-) -> (String, Value) {
-    let uid = uuid::Uuid::new_v4().to_string();
+) -> Value {
     let (mut kind, mut resource) = (request.kind.clone(), request.resource.clone());
     if kind.group == resource.group && kind.version == resource.version {
         version.clone_into(&mut kind.version);
@@ -39,7 +36,7 @@ pub(crate) fn ask(
         options["dryRun"] = json!(["All"]);
     }
     let mut told = json!({
-        "uid": uid,
+        "uid": uuid::Uuid::new_v4().to_string(),
         "kind": kind_json(&kind), "resource": resource_json(&resource),
         "requestKind": kind_json(&request.kind), "requestResource": resource_json(&request.resource),
         "name": request.name, "namespace": request.namespace.as_deref().unwrap_or_default(),
@@ -63,7 +60,22 @@ pub(crate) fn ask(
         told["subResource"] = json!(subresource);
         told["requestSubResource"] = json!(subresource);
     }
-    (uid, json!({"kind": "AdmissionReview", "apiVersion": hook.review_version, "request": told}))
+    told
+}
+
+/// Returns the review that a webhook gets.
+pub(crate) fn review(hook: &Hook, request: &Value) -> Value {
+    json!({"kind": "AdmissionReview", "apiVersion": hook.review_version, "request": request})
+}
+
+/// Returns an operation as rules and reviews name it.
+pub(crate) fn operation(operation: Operation) -> &'static str {
+    match operation {
+        Operation::Create => "CREATE",
+        Operation::Update => "UPDATE",
+        Operation::Delete => "DELETE",
+        Operation::Connect => "CONNECT",
+    }
 }
 
 fn options_kind(operation: Operation) -> &'static str {

@@ -1,5 +1,7 @@
 //! The validating phase: all webhooks at once.
 
+use std::sync::Arc;
+
 use futures::future::join_all;
 use rdd_admission::{Admit, Attributes};
 use rdd_api::Status;
@@ -7,16 +9,21 @@ use rdd_registry::Kinds;
 
 use crate::calling;
 use crate::client::Caller;
-use crate::matching::Call;
+use crate::hook::Hook;
+use crate::matching::call_for;
 
-/// Calls all, and returns the first refusal or failure in their order.
+/// Calls those that match, and returns the first refusal or failure in their order.
 pub(crate) async fn validate(
     caller: &Caller,
-    calls: &[Call],
+    hooks: &[Arc<Hook>],
     request: &Attributes,
     context: &Admit,
     kinds: &Kinds,
 ) -> Result<(), Status> {
+    let mut calls = Vec::new();
+    for hook in hooks {
+        calls.extend(call_for(hook, request, kinds, context.reader.as_ref()).await?);
+    }
     let verdicts = join_all(calls.iter().map(|call| calling::ask(caller, call, request, kinds, false))).await;
     let mut outcome = Ok(());
     for verdict in verdicts {

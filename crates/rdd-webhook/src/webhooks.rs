@@ -7,8 +7,7 @@ use rdd_api::{GroupVersionResource, Status};
 use rdd_registry::Registry;
 
 use crate::client::Caller;
-use crate::hook;
-use crate::matching::{Call, matching};
+use crate::hook::{self, Hook};
 use crate::resolve::Resolve;
 use crate::{mutating, validating};
 
@@ -28,14 +27,10 @@ impl Webhooks {
         Self { registry, caller: Caller::new(resolver) }
     }
 
-    /// Returns the calls for a request, in the order of the configurations' names.
-    async fn calls(&self, resource: &str, request: &Attributes, reader: &dyn Reader) -> Result<Vec<Call>, Status> {
+    /// Returns the webhooks of all configurations, in the order of the configurations' names.
+    async fn hooks(&self, resource: &str, reader: &dyn Reader) -> Result<Vec<Arc<Hook>>, Status> {
         let configurations = reader.list(&GroupVersionResource::new(GROUP, "v1", resource), None).await?;
-        if configurations.is_empty() {
-            return Ok(Vec::new());
-        }
-        let hooks = configurations.iter().flat_map(|configuration| hook::hooks(configuration)).collect();
-        matching(hooks, request, &self.registry.kinds(), reader).await
+        Ok(configurations.iter().flat_map(|configuration| hook::hooks(configuration)).map(Arc::new).collect())
     }
 }
 
@@ -51,12 +46,12 @@ impl Plugin for Webhooks {
     }
 
     async fn admit(&self, request: &mut Attributes, context: &Admit) -> Result<(), Status> {
-        let calls = self.calls(MUTATING, request, context.reader.as_ref()).await?;
-        mutating::admit(&self.caller, &calls, request, context, &self.registry.kinds()).await
+        let hooks = self.hooks(MUTATING, context.reader.as_ref()).await?;
+        mutating::admit(&self.caller, &hooks, request, context, &self.registry.kinds()).await
     }
 
     async fn validate(&self, request: &Attributes, context: &Admit) -> Result<(), Status> {
-        let calls = self.calls(VALIDATING, request, context.reader.as_ref()).await?;
-        validating::validate(&self.caller, &calls, request, context, &self.registry.kinds()).await
+        let hooks = self.hooks(VALIDATING, context.reader.as_ref()).await?;
+        validating::validate(&self.caller, &hooks, request, context, &self.registry.kinds()).await
     }
 }

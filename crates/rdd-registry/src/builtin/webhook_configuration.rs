@@ -4,8 +4,9 @@
 use std::collections::HashSet;
 
 use rdd_api::FieldError;
+use rdd_schema::Condition;
 use rdd_schema::selector::LabelSelector;
-use rdd_schema::validation::{dns1035_label, dns1123_subdomain};
+use rdd_schema::validation::{dns1035_label, dns1123_subdomain, qualified_name};
 use serde_json::{Value, json};
 
 use crate::builtin::webhook_rule;
@@ -13,6 +14,7 @@ use crate::strategy::Strategy;
 
 /// The versions of AdmissionReview that this server speaks.
 const REVIEW_VERSIONS: [&str; 2] = ["v1", "v1beta1"];
+const MOST_CONDITIONS: usize = 64;
 const FORM: &str = "; desired format: https://host[/path]";
 
 pub(crate) struct WebhookConfigurationStrategy {
@@ -82,10 +84,32 @@ fn check_webhook(webhook: &Value, path: &str, mutating: bool, errors: &mut Vec<F
         }
     }
     client_config(webhook.get("clientConfig").unwrap_or(&Value::Null), &format!("{path}.clientConfig"), errors);
-    if !list(webhook, "matchConditions").is_empty() {
-        // One that is not looked at would let the webhook see, and stop, what it was meant to leave alone.
-        let detail = "match conditions are not evaluated by this server yet; use rules and selectors";
-        errors.push(FieldError::forbidden(format!("{path}.matchConditions"), detail));
+    match_conditions(list(webhook, "matchConditions"), &format!("{path}.matchConditions"), errors);
+}
+
+fn match_conditions(conditions: &[Value], path: &str, errors: &mut Vec<FieldError>) {
+    if conditions.len() > MOST_CONDITIONS {
+        errors.push(FieldError::too_many(path, conditions.len(), MOST_CONDITIONS));
+    }
+    let mut seen = HashSet::new();
+    for (index, condition) in conditions.iter().enumerate() {
+        let path = format!("{path}[{index}]");
+        let (name, expression) = (text(condition, "name"), text(condition, "expression").trim());
+        if expression.is_empty() {
+            errors.push(FieldError::required(format!("{path}.expression"), ""));
+        } else if let Err(problem) = Condition::compile(expression) {
+            let detail = format!("compilation failed: {problem}");
+            errors.push(FieldError::invalid(format!("{path}.expression"), &json!(expression), &detail));
+        }
+        let path = format!("{path}.name");
+        if name.is_empty() {
+            errors.push(FieldError::required(path, ""));
+            continue;
+        }
+        errors.extend(qualified_name(name).iter().map(|why| FieldError::invalid(path.clone(), &json!(name), why)));
+        if !seen.insert(name) {
+            errors.push(FieldError::duplicate(path, &json!(name)));
+        }
     }
 }
 
@@ -275,6 +299,24 @@ mod tests {
                 &format!("{path}.port: Invalid value: 0: port is not valid: must be between 1 and 65535, inclusive"),
                 &format!(r#"{path}.path: Invalid value: "a//b": must start with a '/'"#),
                 &format!(r#"{path}.path: Invalid value: "a//b": segment[1] may not be empty"#),
+            ],
+        );
+    }
+
+    #[test]
+    fn conditions_must_compile() {
+        let condition = |name: &str, expression: &str| json!({"name": name, "expression": expression});
+        check(json!({"matchConditions": [condition("a.b/c", "object.spec.n > 1")]}), &[]);
+        let path = "webhooks[0].matchConditions";
+        check(
+            json!({"matchConditions": [condition("a", "x == 1"), condition("a", " ")]}),
+            &[
+                &format!(
+                    "{path}[0].expression: Invalid value: \"x == 1\": compilation failed: ERROR: <input>:1:1: undeclared reference to 'x' (in \
+                     container '')"
+                ),
+                &format!("{path}[1].expression: Required value"),
+                &format!("{path}[1].name: Duplicate value: \"a\""),
             ],
         );
     }
