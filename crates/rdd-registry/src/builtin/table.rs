@@ -39,6 +39,8 @@ pub fn kinds() -> Vec<Arc<Kind>> {
         secrets(),
         service_accounts(),
         core_events(),
+        webhook_configurations(true),
+        webhook_configurations(false),
         custom_resource_definitions(),
         leases(),
         events(),
@@ -46,8 +48,6 @@ pub fn kinds() -> Vec<Arc<Kind>> {
         rbac::role_bindings(),
         rbac::cluster_roles(),
         rbac::cluster_role_bindings(),
-        webhook_configurations(true),
-        webhook_configurations(false),
     ];
     kinds.into_iter().chain(reviews::kinds()).map(Arc::new).collect()
 }
