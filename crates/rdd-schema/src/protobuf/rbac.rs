@@ -1,6 +1,6 @@
 //! `k8s.io/api/rbac/v1`: roles and bindings.
 
-use super::meta::{OBJECT_META, TEXT_MAP};
+use super::meta::{LABEL_SELECTOR, OBJECT_META};
 use super::table::Type::{Message as Msg, String as Text};
 use super::table::{Message, Type, always, field, list, pointer};
 
@@ -68,13 +68,3 @@ static ROLE_REF: Message = Message {
 
 static AGGREGATION_RULE: Message =
     Message { name: "AggregationRule", fields: &[list(1, "clusterRoleSelectors", Msg(&LABEL_SELECTOR))] };
-
-static LABEL_SELECTOR: Message = Message {
-    name: "LabelSelector",
-    fields: &[field(1, "matchLabels", TEXT_MAP), list(2, "matchExpressions", Msg(&LABEL_SELECTOR_REQUIREMENT))],
-};
-
-static LABEL_SELECTOR_REQUIREMENT: Message = Message {
-    name: "LabelSelectorRequirement",
-    fields: &[always(1, "key", Text), always(2, "operator", Text), list(3, "values", Text)],
-};
