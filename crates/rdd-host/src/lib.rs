@@ -14,6 +14,7 @@ pub mod files;
 pub mod instance;
 pub mod lock;
 pub mod logs;
+pub mod memory;
 pub mod net;
 pub mod process;
 pub mod ready;

@@ -20,6 +20,7 @@ mod plane;
 mod residence;
 
 use std::io;
+use std::time::Duration;
 
 use rdd_host::instance::Instance;
 use rdd_host::logs::chain;
@@ -35,6 +36,9 @@ use crate::board::{Board, STOPPING};
 use crate::settings;
 use plane::Plane;
 use residence::Residence;
+
+/// How long after it is ready a service is still busy with its start: controllers look at everything once.
+const SETTLING: Duration = Duration::from_secs(1);
 
 /// How to serve.
 #[derive(Clone, Debug)]
@@ -148,7 +152,17 @@ async fn run(plane: &mut Plane, name: &str, board: &Board) -> PlaneError {
     // The log says so first: who hears it from the board finds a log that is complete.
     tracing::info!("{name:?} control plane is ready");
     board.say(Message::Ready(true));
-    plane.broken().await
+    let settled = async {
+        tokio::time::sleep(SETTLING).await;
+        if let Err(error) = rdd_host::memory::release_code() {
+            tracing::debug!("cannot give back the pages of the start: {error}");
+        }
+        std::future::pending().await
+    };
+    tokio::select! {
+        error = plane.broken() => error,
+        never = settled => never,
+    }
 }
 
 /// Returns, when the service has been asked to stop, how.
