@@ -116,7 +116,7 @@ async fn collect(verbs: &Verbs, mut stop: Pin<&mut impl Future<Output = ()>>) ->
 fn settle(queue: &mut Queue, uid: &Uid, outcome: Outcome) {
     match outcome {
         Outcome::Done => queue.done(uid),
-        Outcome::Again => queue.again(uid),
+        Outcome::Again => queue.again(uid, Instant::now()),
         Outcome::Parked => queue.park(uid),
         Outcome::Failed(status) => {
             tracing::warn!(%status, %uid, "an object cannot be collected yet");

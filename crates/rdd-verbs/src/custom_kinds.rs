@@ -218,7 +218,7 @@ impl Verbs {
                 name: None,
                 subresource: None,
             };
-            self.delete_objects(&caller, &target, &DeleteOptions::background(), &ListOptions::default()).await?;
+            self.delete_objects(&caller, &target, &DeleteOptions::default(), &ListOptions::default()).await?;
             if !self.list_objects(&target, &ListOptions::default()).await?.items.is_empty() {
                 return Ok(false);
             }

@@ -106,10 +106,13 @@ impl Graph {
         let (was, before) = before.map_or((State::Living, Vec::new()), |node| (node.state, node.owners));
         let changed = before != node.owners;
         if changed {
-            self.unlink(&uid, &before);
+            // The new ones first: an owner with no dependent left is forgotten, also that it was seen to go.
             for owner in &node.owners {
                 self.dependents.entry(owner.uid.as_str().into()).or_default().insert(uid.clone());
             }
+            let lost: Vec<_> =
+                before.iter().filter(|was| !node.owners.iter().any(|is| is.uid == was.uid)).cloned().collect();
+            self.unlink(&uid, &lost);
         }
         self.nodes.insert(uid.clone(), node);
         let mut concerned = Vec::new();

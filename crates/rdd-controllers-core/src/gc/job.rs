@@ -14,6 +14,9 @@ use super::owners::{self, Unresolved};
 /// How many dependents of one object lose it at the same time.
 const RELEASED_AT_ONCE: usize = 64;
 
+/// How often an object that changes meanwhile is looked at again for that.
+const RELEASE_TRIES: usize = 5;
+
 /// How a job ended.
 #[derive(Debug)]
 pub(super) enum Outcome {
@@ -79,7 +82,6 @@ async fn judge(
     }
     let owners = match owners::look_up(verbs, live, gone) {
         Ok(owners) => owners,
-        Err(Unresolved::NoNamespace) => return Ok(()),
         Err(Unresolved::NotServed) => return Err(Outcome::Parked),
         Err(Unresolved::Failed(status)) => return Err(status.into()),
     };
@@ -109,8 +111,12 @@ async fn judge(
         resource_version: Some(object::resource_version(live).to_owned()),
         ..DeleteOptions::default()
     };
-    verbs.delete(&caller(), target, &options).await?;
-    Ok(())
+    match verbs.delete(&caller(), target, &options).await {
+        // Admission may say so of something else.
+        Err(status) if status.is(&Reason::NOT_FOUND) && verbs.get(target).is_ok() => Err(Outcome::Failed(status)),
+        Err(status) => Err(status.into()),
+        Ok(_) => Ok(()),
+    }
 }
 
 async fn orphan(verbs: &Verbs, target: &Target, live: &Object, dependents: &[Item]) -> Result<(), Outcome> {
@@ -133,19 +139,22 @@ async fn orphan(verbs: &Verbs, target: &Target, live: &Object, dependents: &[Ite
     remove_finalizer(verbs, target, live, ORPHAN_FINALIZER).await
 }
 
-/// Takes one owner from a dependent, however often somebody writes in between.
+/// Takes one owner from a dependent, also if somebody writes in between.
 async fn release(verbs: &Verbs, dependent: &Item, owner: &str) -> Result<(), Outcome> {
-    loop {
-        let released = match look(verbs, dependent) {
-            Ok((target, live)) => disown(verbs, &target, &live, &[owner]).await,
-            Err(outcome) => Err(outcome),
-        };
-        match released {
-            Err(Outcome::Again) => {}
+    for _ in 0..RELEASE_TRIES {
+        let (target, live) = match look(verbs, dependent) {
+            // It is gone, and names nobody any more.
             Err(Outcome::Done) => return Ok(()),
+            other => other?,
+        };
+        match disown(verbs, &target, &live, &[owner]).await {
+            // Somebody was quicker, or it is gone, or admission says so: the next look tells.
+            Err(Outcome::Again | Outcome::Done) => {}
             other => return other,
         }
     }
+    let text = format!("{} is not let go of: it changes again and again, or admission refuses", dependent.key);
+    Err(Outcome::Failed(Status::new(409, Reason::CONFLICT, text)))
 }
 
 async fn disown(verbs: &Verbs, target: &Target, live: &Object, lost: &[&str]) -> Result<(), Outcome> {

@@ -18,8 +18,6 @@ pub(super) struct Owners {
 /// Why owners cannot be told apart.
 #[derive(Debug)]
 pub(super) enum Unresolved {
-    /// A cluster-scoped object names an owner whose kind lives in namespaces: nobody can say which one is meant.
-    NoNamespace,
     /// A kind is not served.
     NotServed,
     /// A read failed.
@@ -47,7 +45,10 @@ pub(super) fn look_up(verbs: &Verbs, object: &Value, gone: &[String]) -> Result<
         };
         let namespace = object::namespace(object);
         if kind.is_namespaced() && namespace.is_empty() {
-            return Err(Unresolved::NoNamespace);
+            // A cluster-scoped object names an owner that lives in a namespace: nobody can say which one is meant, so it
+            // keeps the object for good.
+            owners.solid.push(reference.uid);
+            continue;
         }
         let target = Target {
             kind: kind.clone(),

@@ -12,6 +12,8 @@ use super::graph::Uid;
 /// How long until what failed is tried again; twice as long each time, up to the most.
 const RETRY: Duration = Duration::from_millis(100);
 const MOST_RETRY: Duration = Duration::from_secs(60);
+/// How often others may be quicker before that counts as a failure.
+const MOST_ROUNDS: u32 = 5;
 
 /// The queue.
 #[derive(Debug, Default)]
@@ -21,6 +23,10 @@ pub(super) struct Queue {
     /// Those that are looked at right now, and whether they are to be looked at again.
     running: HashMap<Uid, bool>,
     later: BTreeSet<(Instant, Uid)>,
+    /// When each of those is due.
+    due_at: HashMap<Uid, Instant>,
+    /// How often each was looked at again at once, one time after the other.
+    rounds: HashMap<Uid, u32>,
     failures: HashMap<Uid, u32>,
     /// Those that wait for a kind to be served.
     parked: HashSet<Uid>,
@@ -47,13 +53,21 @@ impl Queue {
     /// Gives one back that is done.
     pub(super) fn done(&mut self, uid: &Uid) {
         self.failures.remove(uid);
+        self.rounds.remove(uid);
+        self.not_later(uid);
         self.give_back(uid);
     }
 
-    /// Gives one back that is to be looked at again at once.
-    pub(super) fn again(&mut self, uid: &Uid) {
-        self.give_back(uid);
-        self.add(uid.clone());
+    /// Gives one back that is to be looked at again at once; if that goes on, after a while.
+    pub(super) fn again(&mut self, uid: &Uid, now: Instant) {
+        let rounds = self.rounds.entry(uid.clone()).or_default();
+        *rounds += 1;
+        if *rounds > MOST_ROUNDS {
+            self.failed(uid, now);
+        } else {
+            self.give_back(uid);
+            self.add(uid.clone());
+        }
     }
 
     /// Gives one back that failed.
@@ -61,7 +75,10 @@ impl Queue {
         let failures = self.failures.entry(uid.clone()).or_default();
         let pause = RETRY.saturating_mul(2_u32.saturating_pow(*failures)).min(MOST_RETRY);
         *failures = failures.saturating_add(1);
+        self.rounds.remove(uid);
+        self.not_later(uid);
         self.later.insert((now + pause, uid.clone()));
+        self.due_at.insert(uid.clone(), now + pause);
         self.give_back(uid);
     }
 
@@ -73,6 +90,8 @@ impl Queue {
 
     /// Adds those that wait for a kind.
     pub(super) fn unpark(&mut self) {
+        // One that is looked at right now may have looked the kind up before it came.
+        self.running.values_mut().for_each(|again| *again = true);
         for uid in std::mem::take(&mut self.parked) {
             self.add(uid);
         }
@@ -87,6 +106,7 @@ impl Queue {
     pub(super) fn add_due(&mut self, now: Instant) {
         while self.due().is_some_and(|at| at <= now) {
             if let Some((_, uid)) = self.later.pop_first() {
+                self.due_at.remove(&uid);
                 self.add(uid);
             }
         }
@@ -95,7 +115,15 @@ impl Queue {
     /// Forgets one that is gone.
     pub(super) fn forget(&mut self, uid: &str) {
         self.failures.remove(uid);
+        self.rounds.remove(uid);
         self.parked.remove(uid);
+        self.not_later(uid);
+    }
+
+    fn not_later(&mut self, uid: &str) {
+        if let Some((uid, at)) = self.due_at.remove_entry(uid) {
+            self.later.remove(&(at, uid));
+        }
     }
 
     fn give_back(&mut self, uid: &Uid) {
@@ -152,6 +180,43 @@ mod tests {
         taken(&mut queue);
         queue.failed(&"a".into(), now);
         assert_eq!(queue.due(), Some(now + RETRY), "success is remembered");
+    }
+
+    #[test]
+    fn what_fails_twice_is_due_once() {
+        let (mut queue, now) = (Queue::default(), Instant::now());
+        for _ in 0..3 {
+            queue.add("a".into());
+            taken(&mut queue);
+            queue.failed(&"a".into(), now);
+        }
+        assert_eq!((queue.later.len(), queue.due()), (1, Some(now + RETRY * 4)));
+        queue.forget("a");
+        assert_eq!(queue.due(), None);
+    }
+
+    #[test]
+    fn who_always_loses_waits() {
+        let (mut queue, now) = (Queue::default(), Instant::now());
+        queue.add("a".into());
+        for _ in 0..MOST_ROUNDS {
+            assert_eq!(taken(&mut queue), "a");
+            queue.again(&"a".into(), now);
+        }
+        assert_eq!(taken(&mut queue), "a");
+        queue.again(&"a".into(), now);
+        assert_eq!(taken(&mut queue), "");
+        assert_eq!(queue.due(), Some(now + RETRY));
+    }
+
+    #[test]
+    fn a_kind_that_comes_meanwhile_is_looked_up_again() {
+        let mut queue = Queue::default();
+        queue.add("a".into());
+        taken(&mut queue);
+        queue.unpark();
+        queue.park(&"a".into());
+        assert_eq!(taken(&mut queue), "a");
     }
 
     #[test]
