@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use rdd_api::Status;
 use rdd_auth::authenticate::{ANONYMOUS, UNAUTHENTICATED, authenticated};
 use rdd_auth::{AccessRequest, Authorizer, Decision, UserInfo};
@@ -16,16 +16,15 @@ const SERVICE_ACCOUNTS: &str = "system:serviceaccounts";
 
 /// Returns the user that a request acts as: the one that its headers name, if `user` may.
 pub(crate) async fn user(headers: &HeaderMap, user: UserInfo, authorizer: &dyn Authorizer) -> Result<UserInfo, Status> {
-    let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
-    let groups: Vec<String> =
-        headers.get_all("impersonate-group").iter().filter_map(|v| v.to_str().ok()).map(str::to_owned).collect();
+    let text = |name: &str| headers.get(name).map(read).transpose().map(Option::unwrap_or_default);
+    let groups = headers.get_all("impersonate-group").iter().map(read).collect::<Result<Vec<String>, Status>>()?;
     let mut extra: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (name, value) in headers {
-        if let (Some(key), Ok(value)) = (name.as_str().strip_prefix(EXTRA), value.to_str()) {
-            extra.entry(crate::request_info::percent_decode(key)).or_default().push(value.to_owned());
+        if let Some(key) = name.as_str().strip_prefix(EXTRA) {
+            extra.entry(crate::request_info::percent_decode(key)).or_default().push(read(value)?);
         }
     }
-    let (name, uid) = (text("impersonate-user"), text("impersonate-uid"));
+    let (name, uid) = (text("impersonate-user")?, text("impersonate-uid")?);
     if name.is_empty() {
         if groups.is_empty() && uid.is_empty() && extra.is_empty() {
             return Ok(user);
@@ -54,6 +53,13 @@ pub(crate) async fn user(headers: &HeaderMap, user: UserInfo, authorizer: &dyn A
         _ => groups,
     };
     Ok(complete(UserInfo { name, uid, groups, extra }))
+}
+
+/// Reads a header that names somebody. What cannot be read must not count as absent: the request would be made as who
+/// sends it.
+fn read(value: &HeaderValue) -> Result<String, Status> {
+    let text = std::str::from_utf8(value.as_bytes());
+    text.map(str::to_owned).map_err(|_| Status::bad_request("an impersonation header is not UTF-8"))
 }
 
 /// Adds the group that everybody is in who has, or has not, authenticated.

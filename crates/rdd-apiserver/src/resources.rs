@@ -72,6 +72,10 @@ fn target(call: &Call, path: &ResourcePath, verb: &str) -> Result<Target, Status
     if !kind.is_namespaced() && !path.namespace.is_empty() && !of_namespace {
         return Err(Status::no_such_path());
     }
+    // Below a namespace there is that one only: roles in it must not open the others.
+    if of_namespace && !path.namespace.is_empty() && path.name != path.namespace {
+        return Err(Status::no_such_path());
+    }
     let placeless = kind.is_namespaced() && path.namespace.is_empty();
     if placeless && !path.name.is_empty() && !path.watch_prefix {
         return Err(Status::no_such_path());

@@ -36,7 +36,8 @@ impl ServiceAccountTokens {
     }
 
     fn is_there(&self, resource: &str, namespace: &str, wanted: &NameAndUid) -> bool {
-        find(&self.verbs, resource, namespace, &wanted.name).is_ok_and(|found| object::uid(&found) == wanted.uid)
+        find(&self.verbs, resource, namespace, &wanted.name)
+            .is_ok_and(|found| object::uid(&found) == wanted.uid && !object::is_terminating(&found))
     }
 }
 

@@ -168,6 +168,53 @@ async fn an_apply_that_creates_needs_both_verbs() {
 }
 
 #[tokio::test]
+async fn a_namespace_is_no_way_to_another_one() {
+    let server = server().await;
+    make(&server, "/api/v1/namespaces", json!({"metadata": {"name": "other"}})).await;
+    bind(&server, "all", "ClusterRole", "cluster-admin", "bob").await;
+    let below = "/api/v1/namespaces/default/namespaces";
+    for (method, uri) in [
+        ("GET", below.to_owned()),
+        ("GET", format!("{below}?watch=true")),
+        ("GET", "/api/v1/watch/namespaces/default/namespaces".to_owned()),
+        ("GET", format!("{below}/other")),
+        ("POST", below.to_owned()),
+        ("PUT", format!("{below}/other/finalize")),
+        ("PATCH", format!("{below}/other")),
+        ("DELETE", format!("{below}/other")),
+    ] {
+        let answer = ask(&server, "bob", method, &uri, json!({"metadata": {"name": "made"}})).await;
+        assert_eq!(answer.code, 404, "{method} {uri}: {}", answer.text());
+    }
+    // Their own one is theirs.
+    get(&server, "bob", "/api/v1/namespaces/default").await.expect(200);
+    get(&server, "bob", "/api/v1/namespaces/other").await.expect(403);
+}
+
+#[tokio::test]
+async fn a_role_too_large_to_be_checked_is_refused() {
+    let server = server().await;
+    bind(&server, "all", "ClusterRole", "admin", "bob").await;
+    let many = vec!["x"; 1000];
+    let role = json!({"metadata": {"name": "r"}, "rules": [{"verbs": many, "apiGroups": many, "resources": many}]});
+    let answer = ask(&server, "bob", "POST", &format!("{RBAC}/namespaces/default/roles"), role).await.expect(403);
+    assert!(answer.text().contains("more than can be checked"), "{}", answer.text());
+}
+
+#[tokio::test]
+async fn who_cannot_be_read_is_not_who_asks() {
+    let server = server().await;
+    let named = |name: &'static [u8]| {
+        let request = http::Request::builder().uri("/api/v1/namespaces").header("impersonate-user", name);
+        let service = server.service(UserInfo::system_masters("gateway"));
+        let request = request.body(axum::body::Body::empty()).expect("a request");
+        async move { tower::ServiceExt::oneshot(service, request).await.expect("infallible").status().as_u16() }
+    };
+    assert_eq!(named("jürgen".as_bytes()).await, 403, "a name in UTF-8 is one");
+    assert_eq!(named(b"j\xfcrgen").await, 400);
+}
+
+#[tokio::test]
 async fn nobody_grants_what_they_do_not_have() {
     let server = server().await;
     let (roles, bindings) =

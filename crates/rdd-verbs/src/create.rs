@@ -131,9 +131,17 @@ impl Verbs {
         let kind = &target.kind;
         let version = target.version()?;
         let now = self.now();
+        let managed = request.object.as_ref().and_then(|object| object.pointer("/metadata/managedFields").cloned());
+        let namespace = target.namespace.clone().unwrap_or_default();
         self.chain().admit(request, context).await?;
         let mut object = request.object.take().unwrap_or_default();
-        let managed = managed::take(&mut object);
+        // A plugin must not put the object elsewhere than where the caller may write.
+        if object::namespace(&object) != namespace
+            || (!request.name.is_empty() && object::name(&object) != request.name)
+        {
+            return Err(Status::internal("admission has changed the name or the namespace of the object"));
+        }
+        managed::take(&mut object);
         normalize(target, &mut object)?;
         managed::put(&mut object, managed);
         metadata::wipe(&mut object);

@@ -38,19 +38,26 @@ pub(crate) fn decode(
             kind.kind
         )));
     }
-    if is_deeper(body, MAX_DEPTH) {
-        return Err(cannot_be_handled(kind, version, &format!("it nests deeper than {MAX_DEPTH} levels")));
-    }
     check_type(kind, version, body)?;
-    metadata::coerce(body).map_err(|error| cannot_be_handled(kind, version, &error.to_string()))?;
-    if let Some(message) = version.message {
-        metadata::check_types(message, body).map_err(|error| cannot_be_handled(kind, version, &error.to_string()))?;
-    }
+    check_shape(kind, version, body)?;
     let unknown = version.schema.prune(body);
     let found = unknown.iter().map(|path| format!("unknown field \"{path}\"")).chain(options.decode_errors.clone());
     report(kind, version, found.take(MAX_PROBLEMS).collect(), source, options.field_validation, warnings)?;
     version.schema.drop_nulls_and_default(body);
     Ok(())
+}
+
+/// Checks that every reader can read the object: how deep it is, and the types of what has one.
+fn check_shape(kind: &Kind, version: &Version, object: &Value) -> Result<(), Status> {
+    let unreadable = |why: &dyn std::fmt::Display| cannot_be_handled(kind, version, &why.to_string());
+    if is_deeper(object, MAX_DEPTH) {
+        return Err(unreadable(&format!("it nests deeper than {MAX_DEPTH} levels")));
+    }
+    metadata::coerce(object).map_err(|error| unreadable(&error))?;
+    match version.message {
+        Some(message) => metadata::check_types(message, object).map_err(|error| unreadable(&error)),
+        None => Ok(()),
+    }
 }
 
 /// Returns whether more arrays and objects lie in each other than that. Itself it goes no deeper.
@@ -66,6 +73,7 @@ fn is_deeper(value: &Value, levels: usize) -> bool {
 /// Repeats the end of decoding for an object that admission may have changed.
 pub(crate) fn normalize(target: &Target, object: &mut Value) -> Result<(), Status> {
     let version = target.version()?;
+    check_shape(&target.kind, version, object)?;
     version.schema.prune(object);
     version.schema.drop_nulls_and_default(object);
     Ok(())

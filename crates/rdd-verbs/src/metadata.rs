@@ -1,5 +1,7 @@
 //! The rules of `metadata`: what the server fills in, and what it keeps as it was.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use rand::seq::IndexedRandom;
 use rdd_api::object::metadata_mut;
@@ -82,19 +84,17 @@ pub(crate) fn generate_name(base: &str) -> String {
 /// Drops owner references that stand twice, with a warning.
 pub(crate) fn dedupe_owners(object: &mut Value, warnings: &mut Vec<String>) {
     let Some(Value::Array(owners)) = metadata_mut(object).get_mut("ownerReferences") else { return };
-    let mut seen: Vec<Value> = Vec::with_capacity(owners.len());
+    let mut seen: HashSet<String> = HashSet::with_capacity(owners.len());
     let mut twice: Vec<String> = Vec::new();
-    for owner in owners.drain(..) {
-        if seen.contains(&owner) {
-            let uid = owner.get("uid").and_then(Value::as_str).unwrap_or_default().to_owned();
-            if !twice.contains(&uid) {
-                twice.push(uid);
-            }
-        } else {
-            seen.push(owner);
+    let mut told: HashSet<String> = HashSet::new();
+    owners.retain(|owner| {
+        let is_new = seen.insert(owner.to_string());
+        let uid = owner.get("uid").and_then(Value::as_str).unwrap_or_default().to_owned();
+        if !is_new && told.insert(uid.clone()) {
+            twice.push(uid);
         }
-    }
-    *owners = seen;
+        is_new
+    });
     if !twice.is_empty() {
         warnings.push(format!(
             ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and \

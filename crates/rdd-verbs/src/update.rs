@@ -1,11 +1,13 @@
 //! Update and patch: from the stored object to the next one, again if somebody else was quicker.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rdd_admission::{Admit, Attributes, Operation};
 use rdd_api::{FieldError, GroupKind, Reason, Status, object};
 use rdd_store::{Entry, Expect, WriteError};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::create::{attributes, deprecation, is_crd};
 use crate::decode::{Source, check_identity, decode, normalize};
@@ -15,6 +17,9 @@ use crate::options::{Caller, FieldValidation, Patch, Target, WriteOptions, Writt
 use crate::patch;
 use crate::verbs::{Verbs, key, store_failure};
 use crate::{list, metadata, scale, validate, view};
+
+/// How long a write tries to be the quicker one: as long as a client waits for it.
+const PATIENCE: Duration = Duration::from_secs(34);
 
 /// What the caller wants done to the stored object.
 pub(crate) enum Change {
@@ -103,7 +108,12 @@ impl Verbs {
             false => None,
         };
         let key = key(target, target.name_text());
+        let started = Instant::now();
         let object = loop {
+            // Somebody who writes whenever we ask, as a webhook may, would keep this going for ever.
+            if started.elapsed() > PATIENCE {
+                return Err(out_of_time());
+            }
             let Some(entry) = self.store().snapshot().get(&key) else {
                 if let Change::Replace(body) = &change
                     && kind.manners.create_on_update
@@ -124,7 +134,9 @@ impl Verbs {
                     drop(lock.take());
                     match self.create_by_apply(caller, target, config, *force, options).await {
                         // Somebody else was quicker; there is something to apply to now.
-                        Err(status) if status.is(&Reason::ALREADY_EXISTS) => {
+                        Err(status)
+                            if status.is(&Reason::ALREADY_EXISTS) && self.store().snapshot().get(&key).is_some() =>
+                        {
                             return Box::pin(self.change(caller, target, change, options, warnings)).await;
                         }
                         other => {
@@ -219,11 +231,12 @@ impl Verbs {
         let sent = managed::take(&mut next);
         shape(target, &mut next, &old);
         if target.scale().is_none() {
-            let managed = match applied.clone() {
+            let managed = match applied {
                 Some(managed) => managed,
                 None => owner.after(Some(&whole), &next, sent.as_ref())?,
             };
-            managed::put(&mut next, managed);
+            managed::put(&mut next, managed.clone());
+            applied = Some(managed);
         }
 
         let mut request = attributes(Operation::Update, caller, target, object::name(&old), options.dry_run);
@@ -272,8 +285,9 @@ impl Verbs {
             };
             managed::put(&mut next, managed);
         } else {
-            // What plugins write is nobody's, until somebody changes it.
-            let managed = managed::take(&mut next);
+            // What plugins write is nobody's, until somebody changes it; what they make of managed fields is not taken.
+            let managed = basis.applied.clone().unwrap_or_default();
+            managed::take(&mut next);
             normalize(target, &mut next)?;
             metadata::drop_empty(&mut next);
             shape(target, &mut next, old);
@@ -335,7 +349,7 @@ struct Basis<'a> {
     old: &'a Object,
     /// Whose the request's fields are.
     owner: &'a Owner<'a>,
-    /// The managed fields, where an apply has said them.
+    /// The managed fields, as far as they are known before admission.
     applied: Option<Option<Value>>,
 }
 
@@ -442,6 +456,11 @@ fn check_nothing_expected(target: &Target, body: &Value) -> Result<(), Status> {
         "" | "0" => Ok(()),
         _ => Err(Status::modified(&target.kind.group_resource(), target.name_text())),
     }
+}
+
+fn out_of_time() -> Status {
+    let text = "Timeout: request did not complete within requested timeout - context deadline exceeded";
+    Status::new(504, Reason::TIMEOUT, text)
 }
 
 fn absent(target: &Target, change: &Change) -> Status {

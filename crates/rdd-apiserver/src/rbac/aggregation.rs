@@ -51,10 +51,13 @@ async fn changed_after(store: &Store, revision: Revision) -> Result<(), WatchEnd
 async fn pass(verbs: &Verbs) -> Result<(), Status> {
     let target = verbs.target(&GroupVersionResource::new(GROUP, "v1", "clusterroles"))?;
     let all = verbs.list(&target, &ListOptions::default()).await?.items;
+    let mut failed = Ok(());
     let values: Vec<&Value> = all.iter().map(|role| &**role).collect();
     for role in &all {
         let Some(rules) = aggregated(role, &values) else { continue };
-        if rules == role["rules"].as_array().cloned().unwrap_or_default() {
+        // The order means nothing: two roles that gather each other would take turns for ever.
+        let found = role["rules"].as_array().map(Vec::as_slice).unwrap_or_default();
+        if rules.len() == found.len() && rules.iter().all(|rule| found.contains(rule)) {
             continue;
         }
         let mut wanted = role.clone().into_value();
@@ -64,10 +67,12 @@ async fn pass(verbs: &Verbs) -> Result<(), Status> {
         match verbs.update(&caller, &one, wanted, &WriteOptions::default()).await {
             // Whoever was faster has started the next pass.
             Err(status) if status.is(&Reason::CONFLICT) || status.is(&Reason::NOT_FOUND) => {}
-            other => drop(other?),
+            // One that cannot be written keeps no other from being.
+            Err(status) => failed = Err(status),
+            Ok(_) => {}
         }
     }
-    Ok(())
+    failed
 }
 
 /// Returns the rules that a ClusterRole gathers from `all`; `None` if it gathers none.

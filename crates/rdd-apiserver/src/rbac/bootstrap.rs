@@ -58,8 +58,18 @@ async fn one(verbs: &Verbs, target: &Target, wanted: Value, add: fn(&mut Value, 
     }
     if stored.get("roleRef") != wanted.get("roleRef") {
         // A binding keeps its role for life. Ours must not give our subjects the role that somebody else chose.
+        // Finalizers of others would keep it, and us from starting for ever: nobody can take them away without a server.
+        if object::finalizers(&stored).next().is_some() {
+            let mut freed = stored.clone().into_value();
+            object::metadata_mut(&mut freed).remove("finalizers");
+            verbs.update(&caller, &named, freed, &WriteOptions::default()).await?;
+        }
         let options = DeleteOptions { uid: Some(object::uid(&stored).to_owned()), ..DeleteOptions::background() };
-        verbs.delete(&caller, &named, &options).await?;
+        match verbs.delete(&caller, &named, &options).await {
+            // It was terminating, and went with its last finalizer.
+            Err(status) if status.is(&Reason::NOT_FOUND) => {}
+            other => drop(other?),
+        }
         return verbs.create(&caller, target, wanted, &WriteOptions::default()).await.map(drop);
     }
     let mut next = stored.value().as_ref().clone();

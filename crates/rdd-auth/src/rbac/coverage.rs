@@ -7,6 +7,8 @@ use rdd_admission::UserInfo;
 use super::policy_rule::{PolicyRule, has, url_covers};
 
 const ALL: &str = "*";
+/// More pieces than any role of people has, and few enough to be looked at in no time.
+const MAX_PIECES: usize = 10_000;
 
 /// Returns what `wanted` allows and `owned` does not, in the smallest pieces: one verb on one thing each.
 pub fn uncovered(owned: &[PolicyRule], wanted: &[PolicyRule]) -> Vec<PolicyRule> {
@@ -21,6 +23,12 @@ pub fn confirm_no_escalation(
     problem: Option<&str>,
     wanted: &[PolicyRule],
 ) -> Result<(), String> {
+    if pieces(wanted) > MAX_PIECES {
+        return Err(format!(
+            "the rules have more than {MAX_PIECES} combinations of verbs, groups, resources and names, which is more than \
+             can be checked; use '*', or several roles"
+        ));
+    }
     let missing = uncovered(owned, wanted);
     if missing.is_empty() {
         return Ok(());
@@ -37,6 +45,17 @@ pub fn confirm_no_escalation(
         text.push_str(&format!("; resolution errors: [{problem}]"));
     }
     Err(text)
+}
+
+/// Returns into how many pieces rules would be broken.
+fn pieces(rules: &[PolicyRule]) -> usize {
+    let of = |rule: &PolicyRule| {
+        let things = rule.api_groups.len().saturating_mul(rule.resources.len());
+        let things =
+            things.saturating_mul(rule.resource_names.len().max(1)).saturating_add(rule.non_resource_urls.len());
+        rule.verbs.len().saturating_mul(things)
+    };
+    rules.iter().map(of).fold(0, usize::saturating_add)
 }
 
 fn break_down(rule: &PolicyRule) -> Vec<PolicyRule> {

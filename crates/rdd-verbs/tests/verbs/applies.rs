@@ -1,10 +1,13 @@
 //! Server-side apply, and who owns what after other writes.
 
-use rdd_api::{Status, object};
+use std::sync::Arc;
+
+use rdd_admission::{Admit, Attributes, Plugin};
+use rdd_api::{GroupResource, Status, object};
 use rdd_verbs::{FieldValidation, Patch, Target, WriteOptions, Written};
 use serde_json::{Value, json};
 
-use crate::world::{World, caller, check, world};
+use crate::world::{World, caller, check, world, world_with};
 
 fn by(manager: &str) -> WriteOptions {
     WriteOptions { field_manager: manager.to_owned(), ..WriteOptions::default() }
@@ -293,4 +296,43 @@ async fn who_scales_owns_the_replicas() {
     let object = world.verbs.get(&target).expect("there").into_value();
     assert_eq!(owned(&object, "auto"), [("Apply example.com/v1 scale".to_owned(), n)]);
     assert!(owned(&object, "kubectl-scale").is_empty());
+}
+
+/// Refuses every create as if the object were there, moves objects, and writes their managed fields.
+struct Meddler;
+
+#[async_trait::async_trait]
+impl Plugin for Meddler {
+    fn name(&self) -> &str {
+        "Meddler"
+    }
+    fn handles(&self, request: &Attributes) -> bool {
+        request.resource.resource == "configmaps"
+    }
+    async fn admit(&self, request: &mut Attributes, _context: &Admit) -> Result<(), Status> {
+        let name = request.name.clone();
+        if name == "taken" {
+            return Err(Status::already_exists(&GroupResource::new("", "configmaps"), &name));
+        }
+        if let Some(object) = &mut request.object {
+            object["metadata"]["managedFields"] = json!([{"manager": "meddler"}]);
+            if name == "moved" {
+                object["metadata"]["namespace"] = json!("kube-system");
+            }
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_plugin_neither_loops_nor_moves_nor_owns() {
+    let world = world_with(vec![Arc::new(Meddler)]).await;
+    let map = |name: &str| world.maps().named(name);
+    let refused = try_apply(&world, &map("taken"), "m", json!({"data": {}}), false).await.expect_err("refused");
+    assert_eq!(refused.message, "configmaps \"taken\" already exists");
+    assert_eq!(try_apply(&world, &map("moved"), "m", json!({"data": {}}), false).await.expect_err("refused").code, 500);
+    let made = apply(&world, &map("a"), "m", json!({"data": {"k": "1"}})).await;
+    assert_eq!(owned(&made, "m").len(), 1);
+    let changed = world.merge(&map("a"), json!({"data": {"l": "1"}})).await;
+    assert_eq!((owned(&changed, "m").len(), owned(&changed, "rdd").len()), (1, 1));
 }
